@@ -1,0 +1,139 @@
+package resource
+
+import "time"
+
+// RecordingConfigurationState says whether a configuration can be used.
+type RecordingConfigurationState string
+
+// The states of a recording configuration.
+const (
+	Creating     RecordingConfigurationState = "CREATING"
+	CreateFailed RecordingConfigurationState = "CREATE_FAILED"
+	Active       RecordingConfigurationState = "ACTIVE"
+)
+
+// RecordingConfiguration says where and how a channel is recorded. It never
+// changes but for its state and tags.
+type RecordingConfiguration struct {
+	ARN                    ARN                         `json:"arn"`
+	Name                   string                      `json:"name"`
+	Destination            DestinationConfiguration    `json:"destinationConfiguration"`
+	State                  RecordingConfigurationState `json:"state"`
+	Tags                   Tags                        `json:"tags"`
+	Thumbnail              ThumbnailConfiguration      `json:"thumbnailConfiguration"`
+	ReconnectWindowSeconds int                         `json:"recordingReconnectWindowSeconds"` // 0–300
+	Rendition              RenditionConfiguration      `json:"renditionConfiguration"`
+}
+
+// DestinationConfiguration says where recordings go.
+type DestinationConfiguration struct {
+	S3 *S3DestinationConfiguration `json:"s3,omitempty"`
+}
+
+// S3DestinationConfiguration names a bucket.
+type S3DestinationConfiguration struct {
+	BucketName string `json:"bucketName"`
+}
+
+// ThumbnailConfiguration says which stills are kept.
+type ThumbnailConfiguration struct {
+	RecordingMode         string   `json:"recordingMode"`                   // INTERVAL or DISABLED
+	TargetIntervalSeconds int      `json:"targetIntervalSeconds,omitempty"` // 1–60
+	Resolution            string   `json:"resolution,omitempty"`            // empty: the source's
+	Storage               []string `json:"storage,omitempty"`               // SEQUENTIAL, LATEST
+}
+
+// RenditionConfiguration says which renditions are recorded.
+type RenditionConfiguration struct {
+	Selection  string   `json:"renditionSelection"`   // ALL, NONE or CUSTOM
+	Renditions []string `json:"renditions,omitempty"` // with CUSTOM
+}
+
+// Bucket is where the recordings go.
+func (r *RecordingConfiguration) Bucket() string {
+	if r.Destination.S3 == nil {
+		return ""
+	}
+	return r.Destination.S3.BucketName
+}
+
+// ReconnectWindow is how long a recording waits for its broadcaster's return.
+func (r *RecordingConfiguration) ReconnectWindow() time.Duration {
+	return time.Duration(r.ReconnectWindowSeconds) * time.Second
+}
+
+// FillDefaults sets every member left empty to its documented default.
+func (r *RecordingConfiguration) FillDefaults() {
+	if r.State == "" {
+		r.State = Creating
+	}
+	t := &r.Thumbnail
+	if t.RecordingMode == "" {
+		t.RecordingMode = "INTERVAL"
+	}
+	if t.RecordingMode == "INTERVAL" {
+		if t.TargetIntervalSeconds == 0 {
+			t.TargetIntervalSeconds = 60
+		}
+		if len(t.Storage) == 0 {
+			t.Storage = []string{"SEQUENTIAL"}
+		}
+	}
+	if r.Rendition.Selection == "" {
+		r.Rendition.Selection = "ALL"
+	}
+	if r.Tags == nil {
+		r.Tags = Tags{}
+	}
+}
+
+// Validate checks the rules that span several members. It runs before
+// FillDefaults, on what the caller asked for.
+func (r *RecordingConfiguration) Validate() error {
+	switch {
+	case r.Destination.S3 == nil:
+		return Errorf(Invalid, "destinationConfiguration.s3: required")
+	case r.Rendition.Selection == "CUSTOM" && len(r.Rendition.Renditions) == 0:
+		return Errorf(Invalid, "renditionConfiguration.renditions: required when renditionSelection is CUSTOM")
+	case r.Rendition.Selection != "CUSTOM" && len(r.Rendition.Renditions) > 0:
+		return Errorf(Invalid, "renditionConfiguration.renditions: only with renditionSelection CUSTOM")
+	}
+	return nil
+}
+
+// RecordingState is the state of one recording.
+type RecordingState string
+
+// The states of a recording. Only the first is not final.
+const (
+	RecordingStarted RecordingState = "RECORDING_STARTED"
+	RecordingEnded   RecordingState = "RECORDING_ENDED"
+	RecordingFailed  RecordingState = "RECORDING_ENDED_WITH_FAILURE"
+)
+
+// MaxMergedStreams and MaxRecordingAge bound one recording: the stream after
+// either starts a new one.
+const (
+	MaxMergedStreams = 20
+	MaxRecordingAge  = 48 * time.Hour
+)
+
+// Recording is one recording: a prefix in a bucket, and the streams in it.
+type Recording struct {
+	ID                        string          `json:"id"`        // last part of the prefix
+	SessionID                 string          `json:"sessionId"` // as events name it
+	ChannelARN                ARN             `json:"channelArn"`
+	ChannelName               string          `json:"channelName"`
+	RecordingConfigurationARN ARN             `json:"recordingConfigurationArn"`
+	Bucket                    string          `json:"bucket"`
+	Prefix                    string          `json:"prefix"`
+	ContainerFormat           ContainerFormat `json:"containerFormat"`
+	// StreamIDs are the streams merged into it, oldest first, 1–20.
+	StreamIDs       []string       `json:"streamIds"`
+	ReconnectWindow time.Duration  `json:"reconnectWindow"`
+	State           RecordingState `json:"state"`
+	StatusMessage   string         `json:"statusMessage,omitempty"` // why it failed
+	StartedAt       time.Time      `json:"startedAt"`
+	EndedAt         time.Time      `json:"endedAt,omitzero"`
+	Duration        time.Duration  `json:"duration"` // of the media, not the wall
+}
