@@ -122,6 +122,8 @@ func ParseAAC(config []byte) (*AudioParams, error) {
 	switch {
 	case c.Type != aacLC:
 		return nil, fmt.Errorf("audio object type %d is not AAC-LC", c.Type)
+	case c.ExtensionType != 0:
+		return nil, fmt.Errorf("audio extension type %d (HE-AAC) is not AAC-LC", c.ExtensionType)
 	case c.ChannelConfig != 1 && c.ChannelConfig != 2:
 		return nil, fmt.Errorf("audio channel configuration %d is neither mono nor stereo", c.ChannelConfig)
 	case c.FrameLengthFlag:

@@ -1,0 +1,101 @@
+package resource_test
+
+import (
+	"errors"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"anabranch/internal/resource"
+)
+
+func TestARN(t *testing.T) {
+	place := resource.Place{Region: "eu-west-1", Account: "111122223333"}
+	arn := place.ARN(resource.KindStreamKey, "abc")
+	if arn != "arn:aws:ivs:eu-west-1:111122223333:stream-key/abc" || arn.Kind() != "stream-key" || arn.ID() != "abc" {
+		t.Errorf("%s has kind %q and id %q", arn, arn.Kind(), arn.ID())
+	}
+	for _, bad := range []resource.ARN{"", "arn", "arn:aws:ivs:r:a", "a/b"} {
+		if bad.Kind() != "" || bad.ID() != "" {
+			t.Errorf("%q has kind %q and id %q", bad, bad.Kind(), bad.ID())
+		}
+	}
+}
+
+func TestIdentifiers(t *testing.T) {
+	place := resource.Place{Region: "eu-west-1", Account: "111122223333"}
+	key := resource.NewStreamKey(place, place.ARN(resource.KindChannel, "c"), nil)
+	for what, tt := range map[string]struct{ id, pattern string }{
+		"id":         {resource.NewID(), `^[0-9A-Za-z]{12}$`},
+		"stream id":  {resource.NewStreamID(), `^st-[0-9A-Za-z]{23}$`},
+		"stream key": {key.Value, `^sk_eu-west-1_[0-9A-Za-z]{12}_[0-9A-Za-z]{30}$`},
+	} {
+		if !regexp.MustCompile(tt.pattern).MatchString(tt.id) {
+			t.Errorf("%s %q does not match %s", what, tt.id, tt.pattern)
+		}
+	}
+	if resource.NewID() == resource.NewID() {
+		t.Error("the same id twice")
+	}
+}
+
+func TestChannelDefaults(t *testing.T) {
+	standard := resource.Channel{
+		Type: resource.Standard, LatencyMode: resource.LowLatency, ContainerFormat: resource.TS, Tags: resource.Tags{},
+		Multitrack: resource.MultitrackInputConfiguration{Policy: "ALLOW", MaximumResolution: "FULL_HD"},
+	}
+	basic, advanced := standard, standard
+	basic.Type = resource.Basic
+	advanced.Type, advanced.Preset = resource.AdvancedHD, resource.HigherBandwidth
+	for _, tt := range []struct{ given, want resource.Channel }{
+		{resource.Channel{}, standard},
+		{resource.Channel{Type: resource.Basic, Preset: resource.HigherBandwidth}, basic},
+		{resource.Channel{Type: resource.AdvancedHD}, advanced},
+	} {
+		tt.given.FillDefaults()
+		if !reflect.DeepEqual(tt.given, tt.want) {
+			t.Errorf("got %+v, want %+v", tt.given, tt.want)
+		}
+	}
+}
+
+// Each rule that spans several members names the member it is about.
+func TestValidate(t *testing.T) {
+	multitrack := resource.Channel{
+		Type: resource.Standard, ContainerFormat: resource.FragmentedMP4,
+		Multitrack: resource.MultitrackInputConfiguration{Enabled: true, Policy: "ALLOW", MaximumResolution: "HD"},
+	}
+	s3 := resource.DestinationConfiguration{S3: &resource.S3DestinationConfiguration{BucketName: "bucket"}}
+	with := func(change func(*resource.Channel)) *resource.Channel {
+		c := multitrack
+		change(&c)
+		return &c
+	}
+	for _, tt := range []struct {
+		name   string
+		value  interface{ Validate() error }
+		member string // empty: valid
+	}{
+		{"plain channel", &resource.Channel{}, ""},
+		{"multitrack", &multitrack, ""},
+		{"multitrack on BASIC", with(func(c *resource.Channel) { c.Type = resource.Basic }), "multitrackInputConfiguration.enabled"},
+		{"multitrack without policy", with(func(c *resource.Channel) { c.Multitrack.Policy = "" }), "multitrackInputConfiguration.policy"},
+		{"multitrack without resolution", with(func(c *resource.Channel) { c.Multitrack.MaximumResolution = "" }), "multitrackInputConfiguration.maximumResolution"},
+		{"multitrack in TS", with(func(c *resource.Channel) { c.ContainerFormat = resource.TS }), "containerFormat"},
+		{"ads in fMP4", &resource.Channel{ContainerFormat: resource.FragmentedMP4, AdConfigurationARN: "arn"}, "containerFormat"},
+		{"plain recording configuration", &resource.RecordingConfiguration{Destination: s3}, ""},
+		{"no destination", &resource.RecordingConfiguration{}, "destinationConfiguration.s3"},
+		{"CUSTOM of nothing", &resource.RecordingConfiguration{Destination: s3, Rendition: resource.RenditionConfiguration{Selection: "CUSTOM"}}, "renditionConfiguration.renditions"},
+		{"ALL of some", &resource.RecordingConfiguration{Destination: s3, Rendition: resource.RenditionConfiguration{Selection: "ALL", Renditions: []string{"HD"}}}, "renditionConfiguration.renditions"},
+	} {
+		err := tt.value.Validate()
+		var e *resource.Error
+		switch {
+		case tt.member == "" && err != nil:
+			t.Errorf("%s: %v", tt.name, err)
+		case tt.member != "" && (!errors.As(err, &e) || e.Kind != resource.Invalid || !strings.HasPrefix(e.Msg, tt.member+": ")):
+			t.Errorf("%s: %v, want an Invalid error about %s", tt.name, err, tt.member)
+		}
+	}
+}
