@@ -1,0 +1,220 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"anabranch/internal/resource"
+
+	"github.com/uptrace/bun"
+)
+
+// recordingRow is a recording as stored: that it exists, and its state. Its
+// media is the recorder's.
+//
+//	RECORDING_STARTED ┬→ RECORDING_ENDED
+//	                  └→ RECORDING_ENDED_WITH_FAILURE
+//
+// Each arrow, and the start, is taken once and told by one event, however often
+// it is asked for.
+type recordingRow struct {
+	bun.BaseModel `bun:"table:recordings"`
+	position
+	ID                        string                   `bun:"id,pk"`
+	SessionID                 string                   `bun:"session_id"`
+	ChannelARN                resource.ARN             `bun:"channel_arn"`
+	ChannelName               string                   `bun:"channel_name"`
+	RecordingConfigurationARN resource.ARN             `bun:"recording_configuration_arn"`
+	Bucket                    string                   `bun:"bucket"`
+	Prefix                    string                   `bun:"prefix"`
+	ContainerFormat           resource.ContainerFormat `bun:"container_format"`
+	StreamIDs                 []string                 `bun:"stream_ids"`
+	ReconnectWindow           int64                    `bun:"reconnect_window"` // ms
+	State                     resource.RecordingState  `bun:"state"`
+	StatusMessage             string                   `bun:"status_message"`
+	StartedAt                 int64                    `bun:"started_at"`
+	EndedAt                   int64                    `bun:"ended_at,nullzero"`
+	Duration                  int64                    `bun:"duration"` // ms
+}
+
+func newRecordingRow(r *resource.Recording) *recordingRow {
+	return &recordingRow{
+		ID:                        r.ID,
+		SessionID:                 r.SessionID,
+		ChannelARN:                r.ChannelARN,
+		ChannelName:               r.ChannelName,
+		RecordingConfigurationARN: r.RecordingConfigurationARN,
+		Bucket:                    r.Bucket,
+		Prefix:                    r.Prefix,
+		ContainerFormat:           r.ContainerFormat,
+		StreamIDs:                 append([]string{}, r.StreamIDs...), // never nil, which would be NULL
+		ReconnectWindow:           r.ReconnectWindow.Milliseconds(),
+		State:                     resource.RecordingStarted,
+		StartedAt:                 millis(r.StartedAt),
+	}
+}
+
+func (r *recordingRow) recording() resource.Recording {
+	return resource.Recording{
+		ID:                        r.ID,
+		SessionID:                 r.SessionID,
+		ChannelARN:                r.ChannelARN,
+		ChannelName:               r.ChannelName,
+		RecordingConfigurationARN: r.RecordingConfigurationARN,
+		Bucket:                    r.Bucket,
+		Prefix:                    r.Prefix,
+		ContainerFormat:           r.ContainerFormat,
+		StreamIDs:                 r.StreamIDs,
+		ReconnectWindow:           time.Duration(r.ReconnectWindow) * time.Millisecond,
+		State:                     r.State,
+		StatusMessage:             r.StatusMessage,
+		StartedAt:                 timeOf(r.StartedAt),
+		EndedAt:                   timeOf(r.EndedAt),
+		Duration:                  time.Duration(r.Duration) * time.Millisecond,
+	}
+}
+
+// event is a recording state change. It is filed under the last stream, the
+// one that was being recorded.
+func (r *recordingRow) event(status string, at int64) resource.Event {
+	var last string
+	if n := len(r.StreamIDs); n > 0 {
+		last = r.StreamIDs[n-1]
+	}
+	return resource.Event{
+		DetailType: resource.RecordingStateChange,
+		Time:       timeOf(at),
+		Resource:   r.ChannelARN,
+		StreamID:   last,
+		Detail: resource.RecordingStateDetail{
+			Status:           status,
+			StatusReason:     r.StatusMessage,
+			BucketName:       r.Bucket,
+			KeyPrefix:        r.Prefix,
+			DurationMS:       r.Duration,
+			ChannelName:      r.ChannelName,
+			StreamID:         last,
+			SessionID:        r.SessionID,
+			SessionStreamIDs: r.StreamIDs,
+		},
+	}
+}
+
+// StartRecording stores a recording that has begun: event Recording Start. One
+// that is stored already stays as it is.
+func (s *Store) StartRecording(ctx context.Context, r resource.Recording) error {
+	return s.change(ctx, fmt.Sprintf("start recording %s", r.ID), func(ctx context.Context, tx bun.Tx) error {
+		row := newRecordingRow(&r)
+		var err error
+		if row.Seq, err = reserve(ctx, tx, 1); err != nil {
+			return err
+		}
+		res, err := tx.NewInsert().Model(row).On("CONFLICT (id) DO NOTHING").Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return appendEvents(ctx, tx, row.event(resource.RecordingStart, row.StartedAt))
+	})
+}
+
+// JoinRecording adds a stream to a recording, which is not told by an event. A
+// stream that it has already is not added again. It is a Conflict when the
+// recording is over, NotFound when there is none.
+func (s *Store) JoinRecording(ctx context.Context, id, streamID string) error {
+	return s.change(ctx, fmt.Sprintf("join recording %s", id), func(ctx context.Context, tx bun.Tx) error {
+		row, err := findRecording(ctx, tx, id)
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains(row.StreamIDs, streamID):
+			return nil
+		case row.State != resource.RecordingStarted:
+			return resource.Errorf(resource.Conflict, "Recording: %s is over", id)
+		}
+		row.StreamIDs = append(row.StreamIDs, streamID)
+		_, err = tx.NewUpdate().Model(row).Column("stream_ids").WherePK().Exec(ctx)
+		return err
+	})
+}
+
+// EndRecording closes a recording whose media lasts d: event Recording End. One
+// that is over, or failed, stays as it is. It is NotFound when there is none.
+func (s *Store) EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error {
+	return s.closeRecording(ctx, id, at, d, resource.RecordingEnded, resource.RecordingEnd, "")
+}
+
+// FailRecording closes a recording that cannot be finished: event Recording End
+// Failure with the reason. One that is over stays as it is. It is NotFound when
+// there is none.
+func (s *Store) FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, reason string) error {
+	return s.closeRecording(ctx, id, at, d, resource.RecordingFailed, resource.RecordingEndFailure, reason)
+}
+
+func (s *Store) closeRecording(ctx context.Context, id string, at time.Time, d time.Duration,
+	state resource.RecordingState, status, reason string) error {
+
+	return s.change(ctx, fmt.Sprintf("close recording %s", id), func(ctx context.Context, tx bun.Tx) error {
+		row, err := findRecording(ctx, tx, id)
+		if err != nil || row.State != resource.RecordingStarted {
+			return err
+		}
+		row.State, row.StatusMessage = state, reason
+		row.EndedAt, row.Duration = max(millis(at), row.StartedAt), d.Milliseconds()
+		if _, err := tx.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, row.event(status, row.EndedAt))
+	})
+}
+
+// RefuseRecording tells that a recording could not begin: event Recording Start
+// Failure, once for a stream. The recording itself is not stored, and has no
+// prefix or session id.
+func (s *Store) RefuseRecording(ctx context.Context, r resource.Recording, reason string) error {
+	return s.change(ctx, fmt.Sprintf("refuse recording of %s", r.ChannelARN), func(ctx context.Context, tx bun.Tx) error {
+		row := newRecordingRow(&r)
+		row.Prefix, row.SessionID, row.StatusMessage = "", "", reason
+		e := row.event(resource.RecordingStartFailure, row.StartedAt)
+		told, err := tx.NewSelect().Model((*eventRow)(nil)).
+			Where("stream_id = ?", e.StreamID).Where("name = ?", resource.RecordingStartFailure).Exists(ctx)
+		if err != nil {
+			return fmt.Errorf("look for event: %w", err)
+		}
+		if told {
+			return nil
+		}
+		return appendEvents(ctx, tx, e)
+	})
+}
+
+// OpenRecordings reads the recordings that are not over, oldest first.
+func (s *Store) OpenRecordings(ctx context.Context) ([]resource.Recording, error) {
+	var rows []recordingRow
+	err := s.reader.NewSelect().Model(&rows).Where("state = ?", resource.RecordingStarted).Order("seq").Scan(ctx)
+	return convert(rows, (*recordingRow).recording), explain(err, "read open recordings")
+}
+
+// Recording reads a recording; NotFound when there is none.
+func (s *Store) Recording(ctx context.Context, id string) (resource.Recording, error) {
+	row, err := findRecording(ctx, s.reader, id)
+	if err != nil {
+		return resource.Recording{}, explain(err, fmt.Sprintf("read recording %s", id))
+	}
+	return row.recording(), nil
+}
+
+func findRecording(ctx context.Context, db bun.IDB, id string) (*recordingRow, error) {
+	row := new(recordingRow)
+	err := db.NewSelect().Model(row).Where("id = ?", id).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, resource.Errorf(resource.NotFound, "Recording: %s not found", id)
+	}
+	return row, err
+}
