@@ -1,0 +1,53 @@
+package packager
+
+import (
+	"time"
+
+	"anabranch/internal/media"
+)
+
+const (
+	// PartTarget is EXT-X-PART-INF:PART-TARGET (RFC 8216bis §4.4.3.7). No part
+	// is longer, and none but a segment's last is shorter than 85 % of it.
+	PartTarget = 335 * time.Millisecond
+
+	// TargetDuration is EXT-X-TARGETDURATION (RFC 8216bis §4.4.3.1). No segment
+	// is longer.
+	TargetDuration = 4 * time.Second
+
+	// Origin is where a run's timeline begins, in 90 kHz ticks: ten seconds
+	// above zero, so that audio and presentation times that lie a little
+	// before the first frame stay positive.
+	Origin media.Ticks = 10 * media.VideoRate
+)
+
+// Chunk is what the [Cutter] yields: the frames of one partial segment, cut
+// once for every writer.
+//
+// A chunk and its frame slices belong to the cutter, which uses them again as
+// soon as emit has returned. The payloads are never written to and may be kept.
+type Chunk struct {
+	// Params describes the tracks of the chunk.
+	Params media.Params
+	// Start is the DTS of the first video frame, in 90 kHz ticks on the run
+	// timeline.
+	Start media.Ticks
+	// Duration is from Start to the next chunk's Start, in 90 kHz ticks.
+	Duration media.Ticks
+	// Time is EXT-X-PROGRAM-DATE-TIME of Start, by the server's clock.
+	Time time.Time
+	// Segment and SegmentEnd say that the chunk begins and ends a segment.
+	Segment, SegmentEnd bool
+	// Discontinuity says that something else than the chunk before is
+	// continued: the first chunk after a join, a jump or a change of Params.
+	// It implies Segment.
+	Discontinuity bool
+	// Independent says that the chunk starts with a key frame.
+	Independent bool
+	// Video and Audio are the frames in decoding order, with their durations.
+	// Video times are 90 kHz ticks, audio times count samples.
+	Video, Audio []media.Frame
+}
+
+// End is where the next chunk starts, in 90 kHz ticks.
+func (c *Chunk) End() media.Ticks { return c.Start + c.Duration }

@@ -1,0 +1,339 @@
+package packager
+
+import (
+	"math"
+	"time"
+
+	"anabranch/internal/media"
+	"anabranch/internal/metrics"
+)
+
+// The cutter's rules, in 90 kHz ticks. RFC 8216bis §4.4.4.9 bounds parts;
+// §4.4.4.1 bounds segments, whose EXTINF must round to the target duration.
+const (
+	maxPart = media.Ticks(PartTarget * media.VideoRate / time.Second)
+	minPart = maxPart * 85 / 100
+
+	// minSegment is how long a segment is at least before a key frame ends it.
+	minSegment = 18 * media.VideoRate / 10
+
+	// A segment ends at targetSegment for want of a key frame. One that is due
+	// soon after is waited for until maxSegment: GOPs of 120 frames at 29.97
+	// fps or 250 at 60 fps are common.
+	targetSegment = media.Ticks(TargetDuration * media.VideoRate / time.Second)
+	maxSegment    = 44 * media.VideoRate / 10
+
+	// slack makes the segments of a longer GOP a little longer than its equal
+	// parts, so that nothing is left over.
+	slack = media.VideoRate / 10
+
+	// maxGap is the longest a video frame may last before what follows counts
+	// as another stream.
+	maxGap = 10 * media.VideoRate
+
+	// nominalFrame stands for a frame's duration while none is known.
+	nominalFrame = media.VideoRate / 30
+)
+
+const (
+	// maxQueued bounds the audio frames that wait for video: 10.9 s at 48 kHz.
+	maxQueued = 512
+
+	// maxClockLag is how far PROGRAM-DATE-TIME may fall behind the server's
+	// clock before it is set again.
+	maxClockLag = 500 * time.Millisecond
+)
+
+// Cutter turns frames into chunks. It is not for concurrent use.
+//
+// A part ends before the video frame that would not fit into it any more. The
+// newest frame always waits for the next one, which tells its duration. Where
+// frames are too long for the bounds of [PartTarget], at low or varying frame
+// rates, a part ends in the middle of a frame: it holds that frame with its
+// whole duration, and the next part begins before its own first frame, or has
+// no video at all if the frame lasts on. So the bounds hold at any frame rate
+// and video has no gap between chunks; at a gap players drop pictures until the
+// next key frame (Media Source Extensions, coded frame processing).
+//
+// A segment ends before a key frame. A GOP longer than the target duration is
+// divided evenly, going by the length of the GOP before.
+//
+// Audio belongs to the part its DTS falls into. If it arrives too late, it goes
+// with the part then open, in order. The newest audio frame waits for its
+// successor, one part at most, so that its duration can cover a hole.
+//
+// Frames that fit nowhere are dropped and counted: frames whose DTS is not
+// after that of the track's frame before; video until the first key frame;
+// audio before that key frame or after the stream's last video frame has ended;
+// audio beyond ten seconds or so for which no video came.
+type Cutter struct {
+	emit   func(*Chunk) error
+	params media.Params
+	end    media.Ticks // of the last chunk emitted
+	now    time.Time   // program date and time of end
+
+	// part is the open part; Start, Segment and Discontinuity are set already.
+	// The last of its Video is the newest frame, whose duration is open. Video
+	// is empty only while a first key frame is waited for.
+	part Chunk
+
+	segment media.Ticks // start of the open segment
+	keyed   bool        // the open segment starts with a key frame
+	limit   media.Ticks // longest it may become without another one
+	key     media.Ticks // DTS of the newest key frame
+	gop     media.Ticks // time between the last two, 0 when unknown
+	frame   media.Ticks // duration of the frame before the newest, at most maxPart
+
+	audio    []media.Frame // not emitted yet; the last without its duration
+	audioDTS media.Ticks   // DTS of the newest audio frame taken
+}
+
+// NewCutter makes a cutter for a run that goes on at start, in 90 kHz ticks on
+// the run timeline. The first chunk of a run that starts at [Origin] has no
+// Discontinuity; a start anywhere else joins what was published before.
+//
+// The cutter hands each chunk to emit. An error of emit is returned as it is by
+// the method that was called; the chunk is not emitted again.
+func NewCutter(start media.Ticks, emit func(*Chunk) error) *Cutter {
+	return &Cutter{emit: emit, end: start, frame: nominalFrame, audioDTS: math.MinInt64}
+}
+
+// Begin announces the tracks of the frames that follow. It is called before the
+// first frame and wherever the tracks or their parameters change, a publisher
+// joins or the clock jumps. It flushes what is open. The next chunk begins a
+// segment with the next key frame, whose DTS should be [Cutter.End] and must not
+// be less, and has a Discontinuity unless it is the run's first.
+func (c *Cutter) Begin(p media.Params) error {
+	err := c.Flush()
+	c.params = p
+	c.gop, c.frame = 0, nominalFrame
+	return err
+}
+
+// Write takes the next frame of a track. Frames come in decoding order within
+// their track, their times on the run timeline: video in 90 kHz ticks, audio in
+// samples. The tracks may be interleaved in any way, but no part waits for
+// audio.
+func (c *Cutter) Write(f media.Frame) error {
+	if f.Kind == media.Audio {
+		c.queue(f)
+		return nil
+	}
+	if n := len(c.part.Video); n > 0 && f.DTS-c.part.Video[n-1].DTS > maxGap {
+		if err := c.Flush(); err != nil {
+			return err
+		}
+	}
+	n := len(c.part.Video)
+	if n == 0 {
+		c.open(f)
+		return nil
+	}
+	last := &c.part.Video[n-1]
+	if f.DTS <= last.DTS {
+		drop(f, "order")
+		return nil
+	}
+	last.Duration = f.DTS - last.DTS
+	c.frame = min(last.Duration, maxPart)
+	if f.Key {
+		c.gop, c.key = f.DTS-c.key, f.DTS
+	}
+	err := c.closeBefore(f, last.DTS)
+	if c.part.Video = append(c.part.Video, f); f.DTS == c.segment {
+		c.keyed = f.Key
+	}
+	return err
+}
+
+// Flush ends the stream: what is open becomes the last part of its segment. The
+// last video frame lasts as long as the one before it, at most [PartTarget]. Audio that starts after
+// its end is dropped, so that a join goes on exactly where the pictures ended.
+// [Cutter.Begin] must follow before the next frame.
+func (c *Cutter) Flush() error {
+	var err error
+	if n := len(c.part.Video); n > 0 {
+		last := &c.part.Video[n-1]
+		last.Duration = c.frame
+		if n := len(c.audio); n > 0 {
+			c.audio[n-1].Duration = media.SamplesPerFrame
+		}
+		end := last.DTS + last.Duration
+		if err = c.split(last.DTS, end, maxSegment); err == nil {
+			err = c.close(end, true)
+		}
+	}
+	for _, f := range c.audio {
+		drop(f, "end")
+	}
+	c.part.Video = remove(c.part.Video, len(c.part.Video))
+	c.audio = remove(c.audio, len(c.audio))
+	c.audioDTS = math.MinInt64
+	return err
+}
+
+// End is the end of the last chunk emitted, or where the run goes on, in 90 kHz
+// ticks.
+func (c *Cutter) End() media.Ticks { return c.end }
+
+// open starts the first part after Begin with f, a key frame.
+func (c *Cutter) open(f media.Frame) {
+	switch {
+	case f.DTS < c.end:
+		drop(f, "order")
+		return
+	case !f.Key:
+		drop(f, "key")
+		return
+	}
+	early := 0
+	for early < len(c.audio) && c.audioTicks(c.audio[early].DTS) < f.DTS {
+		drop(c.audio[early], "key")
+		early++
+	}
+	c.audio = remove(c.audio, early)
+	c.part = Chunk{
+		Start: f.DTS, Segment: true, Discontinuity: c.end != Origin,
+		Video: append(c.part.Video, f),
+	}
+	c.segment, c.keyed, c.limit, c.key = f.DTS, true, segmentLimit(c.gop), f.DTS
+}
+
+// closeBefore closes what cannot hold f. The frame before it starts at last.
+func (c *Cutter) closeBefore(f media.Frame, last media.Ticks) error {
+	limit := c.limit
+	if f.Key {
+		limit = maxSegment
+	}
+	if err := c.split(last, f.DTS, limit); err != nil {
+		return err
+	}
+	part, segment := f.DTS-c.part.Start, f.DTS-c.segment
+	switch {
+	case f.Key && (segment >= minSegment || !c.keyed):
+		return c.close(f.DTS, true)
+	case part >= minPart && part+c.frame > maxPart:
+		return c.close(f.DTS, segment+c.frame > c.limit)
+	}
+	return nil
+}
+
+// split closes parts until the rest of the newest frame, which lasts from start
+// to end, fits into the open part and segment.
+func (c *Cutter) split(start, end, limit media.Ticks) error {
+	for end-c.part.Start > maxPart || end-c.segment > limit {
+		full := end-c.segment > limit
+		at := min(c.part.Start+maxPart, c.segment+limit)
+		if before := start - c.part.Start; before >= minPart || before > 0 && full {
+			at = start
+		}
+		if err := c.close(at, full); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close emits the open part, which ends at end, and opens the next.
+func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
+	video := 0
+	for video < len(c.part.Video) && c.part.Video[video].DTS < end {
+		video++
+	}
+	audio := 0
+	for ; audio < len(c.audio) && c.audioTicks(c.audio[audio].DTS) < end; audio++ {
+		f := &c.audio[audio]
+		if f.Duration != 0 {
+			continue
+		}
+		if c.audioTicks(f.DTS) >= c.part.Start {
+			break
+		}
+		f.Duration = media.SamplesPerFrame
+	}
+
+	next := Chunk{Start: end, Segment: segmentEnd, Video: c.part.Video}
+	c.part.Params = c.params
+	c.part.Duration = end - c.part.Start
+	c.part.Time = c.clock()
+	c.part.SegmentEnd = segmentEnd
+	c.part.Video, c.part.Audio = c.part.Video[:video], c.audio[:audio]
+	c.part.Independent = video > 0 && c.part.Video[0].Key
+	c.now, c.end = c.part.Time.Add(c.part.Duration.Duration(media.VideoRate)), end
+	err := c.emit(&c.part)
+
+	next.Video = remove(next.Video, video)
+	c.audio = remove(c.audio, audio)
+	c.part = next
+	if segmentEnd {
+		c.segment, c.limit = end, segmentLimit(c.gop)
+		c.keyed = len(next.Video) > 0 && next.Video[0].Key
+	}
+	return err
+}
+
+// clock is the program date and time of the open part: that of the last one's
+// end, set again from the server's clock where a segment starts and it lags.
+func (c *Cutter) clock() time.Time {
+	if !c.part.Segment || len(c.part.Video) == 0 || c.part.Video[0].DTS != c.part.Start {
+		return c.now
+	}
+	// Round drops the monotonic reading: program date and time is wall time.
+	captured := c.part.Video[0].Captured.Round(0)
+	if lag := captured.Sub(c.now); lag > maxClockLag || c.part.Discontinuity && lag > 0 || c.now.IsZero() {
+		return captured
+	}
+	return c.now
+}
+
+// queue takes an audio frame and gives the one before it its duration.
+func (c *Cutter) queue(f media.Frame) {
+	n := len(c.audio)
+	switch {
+	case c.params.Audio == nil:
+		drop(f, "track")
+		return
+	case f.DTS <= c.audioDTS:
+		drop(f, "order")
+		return
+	case n >= maxQueued:
+		// The oldest are those the open part needs.
+		drop(f, "overflow")
+		return
+	case n > 0 && c.audio[n-1].Duration == 0:
+		c.audio[n-1].Duration = f.DTS - c.audio[n-1].DTS
+	}
+	f.Duration = 0
+	c.audio, c.audioDTS = append(c.audio, f), f.DTS
+}
+
+// audioTicks is an audio time in 90 kHz ticks.
+func (c *Cutter) audioTicks(t media.Ticks) media.Ticks {
+	return t.Rescale(c.params.Audio.SampleRate, media.VideoRate)
+}
+
+// segmentLimit is how long a segment may become without a key frame when the
+// last GOP lasted gop: as long as possible, except that a longer GOP is divided
+// evenly.
+func segmentLimit(gop media.Ticks) media.Ticks {
+	switch {
+	case gop <= targetSegment-slack:
+		return targetSegment
+	case gop <= maxSegment:
+		return maxSegment
+	}
+	n := (gop-1)/(targetSegment-slack) + 1
+	return gop/n + slack
+}
+
+// remove takes the first n frames away, in place, and lets go of their payloads.
+func remove(frames []media.Frame, n int) []media.Frame {
+	rest := copy(frames, frames[n:])
+	clear(frames[rest:])
+	return frames[:rest]
+}
+
+// drop counts a frame that is not packaged.
+func drop(f media.Frame, reason string) {
+	metrics.PackagerDropped.WithLabelValues(f.Kind.String(), reason).Inc()
+}

@@ -1,0 +1,699 @@
+package packager
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"anabranch/internal/media"
+)
+
+// The parameter sets of a 320x180 High profile stream, and AAC-LC stereo at 48
+// and mono at 44.1 kHz.
+var (
+	testVideo = must(media.ParseH264(
+		[]byte{0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0x9f, 0x9f, 0x01, 0x6c, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x1e, 0x07, 0x8a, 0x14, 0xcb},
+		[]byte{0x68, 0xeb, 0xec, 0xb2, 0x2c}))
+	testStereo = must(media.ParseAAC([]byte{0x11, 0x90}))
+	testMono   = must(media.ParseAAC([]byte{0x12, 0x08}))
+	testParams = media.Params{Video: testVideo, Audio: testStereo}
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// epoch is when the first frame of made-up streams is captured.
+var epoch = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+
+// chunks collects what a cutter emits, copying what it may not keep.
+type chunks []Chunk
+
+func (cs *chunks) emit(c *Chunk) error {
+	kept := *c
+	kept.Video, kept.Audio = slices.Clone(c.Video), slices.Clone(c.Audio)
+	*cs = append(*cs, kept)
+	return nil
+}
+
+// video returns all video frames, and audio all audio frames.
+func (cs chunks) video() (all []media.Frame) {
+	for _, c := range cs {
+		all = append(all, c.Video...)
+	}
+	return all
+}
+
+func (cs chunks) audio() (all []media.Frame) {
+	for _, c := range cs {
+		all = append(all, c.Audio...)
+	}
+	return all
+}
+
+// stretch is a segment put together from its chunks.
+type stretch struct {
+	start, duration media.Ticks
+	keyed           bool
+}
+
+func (cs chunks) segments() (all []stretch) {
+	for _, c := range cs {
+		if c.Segment {
+			keyed := c.Independent && c.Video[0].DTS == c.Start
+			all = append(all, stretch{start: c.Start, keyed: keyed})
+		}
+		all[len(all)-1].duration += c.Duration
+	}
+	return all
+}
+
+// check reports every broken promise of the chunks of one run.
+func (cs chunks) check(t testing.TB) {
+	t.Helper()
+	if len(cs) == 0 {
+		return
+	}
+	var segment media.Ticks
+	var video, audio *media.Frame
+	for i := range cs {
+		c := &cs[i]
+		bad := func(format string, args ...any) {
+			t.Helper()
+			t.Errorf("chunk %d at %d (+%d): %s", i, c.Start, c.Duration, fmt.Sprintf(format, args...))
+		}
+		if c.Duration <= 0 || c.Duration > maxPart {
+			bad("duration out of range")
+		}
+		if c.Duration < minPart && !c.SegmentEnd {
+			bad("shorter than 85 %% of the target inside a segment")
+		}
+		if i > 0 {
+			prev := &cs[i-1]
+			if c.Segment != prev.SegmentEnd {
+				bad("Segment is %v after SegmentEnd %v", c.Segment, prev.SegmentEnd)
+			}
+			if c.Start != prev.End() && !c.Discontinuity || c.Start < prev.End() {
+				bad("starts at %d after an end at %d", c.Start, prev.End())
+			}
+			if c.Time.Before(prev.Time.Add(prev.Duration.Duration(media.VideoRate))) {
+				bad("program date and time goes back")
+			}
+			if !c.Discontinuity && !c.Params.Equal(prev.Params) {
+				bad("parameters change without a discontinuity")
+			}
+		}
+		if c.Segment {
+			segment = c.Start
+		}
+		if d := c.End() - segment; d > maxSegment {
+			bad("segment of %d ticks", d)
+		}
+		if c.Discontinuity && (!c.Segment || !c.Independent || c.Video[0].DTS != c.Start) {
+			bad("discontinuity without a key frame")
+		}
+		if c.Independent != (len(c.Video) > 0 && c.Video[0].Key) {
+			bad("Independent is %v", c.Independent)
+		}
+		if c.Discontinuity {
+			video, audio = nil, nil
+		}
+		for j := range c.Video {
+			f := &c.Video[j]
+			if f.DTS < c.Start || f.DTS >= c.End() || f.Duration <= 0 {
+				bad("video frame at %d lasting %d", f.DTS, f.Duration)
+			}
+			if video != nil && video.DTS+video.Duration != f.DTS {
+				bad("video frame at %d after one until %d", f.DTS, video.DTS+video.Duration)
+			}
+			video = f
+		}
+		for j := range c.Audio {
+			f := &c.Audio[j]
+			if f.DTS.Rescale(c.Params.Audio.SampleRate, media.VideoRate) >= c.End() || f.Duration <= 0 {
+				bad("audio frame at %d lasting %d", f.DTS, f.Duration)
+			}
+			if audio != nil && f.DTS <= audio.DTS {
+				bad("audio frame at %d after one at %d", f.DTS, audio.DTS)
+			}
+			audio = f
+		}
+		if c.SegmentEnd && (i+1 == len(cs) || cs[i+1].Discontinuity) && video.DTS+video.Duration != c.End() {
+			bad("last frame ends at %d", video.DTS+video.Duration)
+		}
+	}
+}
+
+// pictures makes a stream's video: n frames at rate, a key frame every gop, with
+// stamps of whole milliseconds as RTMP has them, each off by up to jitter.
+// With bframes, presentation is out of decoding order.
+func pictures(n int, rate float64, gop int, bframes bool, jitter time.Duration) []media.Frame {
+	rnd := rand.New(rand.NewPCG(1, uint64(rate*1000)))
+	frames := make([]media.Frame, n)
+	for i := range frames {
+		at := time.Duration(float64(i) / rate * float64(time.Second))
+		stamp := at
+		if jitter > 0 && i > 0 {
+			stamp += time.Duration(rnd.Int64N(int64(2*jitter))) - jitter
+		}
+		frames[i] = media.Frame{
+			Kind: media.Video, Key: i%gop == 0, Payload: []byte{0, 0, 0, 1, byte(i)},
+			DTS:      Origin + media.Ticks(stamp/time.Millisecond)*90,
+			Captured: epoch.Add(at),
+		}
+		frames[i].PTS = frames[i].DTS
+		if bframes {
+			frames[i].PTS += media.Ticks([]int{1, 3, 0, 0}[i%4]) * media.Ticks(90_000/rate)
+		}
+	}
+	return frames
+}
+
+// sounds makes n audio frames at rate, the first starting at start.
+func sounds(n, rate int, start media.Ticks) []media.Frame {
+	frames := make([]media.Frame, n)
+	for i := range frames {
+		dts := start.Rescale(media.VideoRate, rate) + media.Ticks(i)*media.SamplesPerFrame
+		frames[i] = media.Frame{Kind: media.Audio, Key: true, Payload: []byte{byte(i)}, DTS: dts, PTS: dts,
+			Captured: epoch.Add((dts.Rescale(rate, media.VideoRate) - Origin).Duration(media.VideoRate))}
+	}
+	return frames
+}
+
+// before returns the frames that start before end.
+func before(audio []media.Frame, end media.Ticks, rate int) []media.Frame {
+	n := 0
+	for n < len(audio) && audio[n].DTS.Rescale(rate, media.VideoRate) < end {
+		n++
+	}
+	return audio[:n]
+}
+
+// interleave merges tracks by DTS, as encoders send them.
+func interleave(video, audio []media.Frame, rate int) []media.Frame {
+	all := slices.Concat(video, audio)
+	slices.SortStableFunc(all, func(a, b media.Frame) int {
+		at := func(f media.Frame) int64 {
+			if f.Kind == media.Audio {
+				return int64(f.DTS.Rescale(rate, media.VideoRate))
+			}
+			return int64(f.DTS)
+		}
+		return int(at(a) - at(b))
+	})
+	return all
+}
+
+// cut runs frames through a cutter of a fresh run.
+func cut(t testing.TB, p media.Params, frames []media.Frame) chunks {
+	t.Helper()
+	var cs chunks
+	c := NewCutter(Origin, cs.emit)
+	if err := errors.Join(c.Begin(p), write(c, frames), c.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if len(cs) > 0 && c.End() != cs[len(cs)-1].End() {
+		t.Errorf("cutter ends at %d, last chunk at %d", c.End(), cs[len(cs)-1].End())
+	}
+	return cs
+}
+
+func write(c *Cutter, frames []media.Frame) error {
+	for _, f := range frames {
+		if err := c.Write(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// same compares frames but for their durations.
+func same(t testing.TB, got, want []media.Frame) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%d frames, want %d", len(got), len(want))
+	}
+	for i := range min(len(got), len(want)) {
+		g, w := got[i], want[i]
+		if g.Kind != w.Kind || g.DTS != w.DTS || g.PTS != w.PTS || g.Key != w.Key || &g.Payload[0] != &w.Payload[0] {
+			t.Fatalf("frame %d: %v %d/%d, want %v %d/%d", i, g.Kind, g.DTS, g.PTS, w.Kind, w.DTS, w.PTS)
+		}
+	}
+}
+
+// Parts and segments keep their bounds at any frame rate and GOP, and no frame
+// is lost or altered.
+func TestCutterBounds(t *testing.T) {
+	rates := []float64{1, 2.5, 5, 8, 10, 12, 12.5, 15, 16, 17.7, 18, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 120, 240}
+	gops := []float64{0, .5, 1, 2, 4, 4.16, 8.33, 30} // seconds; 0 is every frame
+	for _, rate := range rates {
+		for _, gop := range gops {
+			for _, jitter := range []time.Duration{0, 2 * time.Millisecond, 400 * time.Microsecond * time.Duration(1000/rate)} {
+				t.Run(fmt.Sprintf("%gfps/gop%gs/jitter%v", rate, gop, jitter), func(t *testing.T) {
+					if rate > 200 && jitter > 0 {
+						t.Skip("frames would change places")
+					}
+					n := max(1, int(gop*rate+.5))
+					video := pictures(int(20*rate), rate, n, gop > 1, jitter)
+					audio := sounds(20*48000/1024, 48000, Origin)
+					cs := cut(t, testParams, interleave(video, audio, 48000))
+					cs.check(t)
+					same(t, cs.video(), video)
+					same(t, cs.audio(), before(audio, cs[len(cs)-1].End(), 48000))
+				})
+			}
+		}
+	}
+}
+
+// Segments start with key frames whenever GOPs allow it, and long GOPs are
+// divided without leaving rests.
+func TestCutterSegments(t *testing.T) {
+	tests := []struct {
+		name string
+		rate float64
+		gop  int // frames
+		// after the first GOPs: segments of a GOP, or GOPs of a segment
+		perGOP, perSegment int
+	}{
+		{"half second", 30, 15, 0, 4},
+		{"1 s", 30, 30, 0, 2},
+		{"1 s at 23.976", 23.976, 24, 0, 2},
+		{"2 s", 60, 120, 0, 1},
+		{"2.002 s", 29.97, 60, 0, 1},
+		{"1.9 s", 30, 57, 0, 1},
+		{"1.7 s", 30, 51, 0, 2},
+		{"4 s", 25, 100, 0, 1},
+		{"4.004 s", 29.97, 120, 0, 1},
+		{"x264 default at 60", 60, 250, 0, 1},
+		{"5 s", 30, 150, 2, 0},
+		{"x264 default at 30", 30, 250, 3, 0},
+		{"x264 default at 25", 25, 250, 3, 0},
+		{"20 s", 24, 480, 6, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cs := cut(t, testParams, pictures(4*max(tt.gop, int(tt.rate*10)), tt.rate, tt.gop, false, 0))
+			cs.check(t)
+			gop := media.Ticks(float64(tt.gop) / tt.rate * media.VideoRate)
+			segments := cs.segments()
+			segments = segments[:len(segments)-1]
+			n := 0
+			for i, s := range segments {
+				if s.duration > targetSegment && gop <= targetSegment-slack {
+					t.Errorf("segment of %v with GOPs of %v", s.duration.Duration(media.VideoRate), gop.Duration(media.VideoRate))
+				}
+				if s.start < Origin+gop-200 { // the first GOP's length is not known
+					continue
+				}
+				if s.duration < media.VideoRate {
+					t.Errorf("segment %d lasts %v", i, s.duration.Duration(media.VideoRate))
+				}
+				if tt.perSegment > 0 {
+					want := media.Ticks(tt.perSegment) * gop
+					if d := s.duration - want; !s.keyed || d < -200 || d > 200 {
+						t.Errorf("segment %d: %d ticks, key frame %v; want %d, true", i, s.duration, s.keyed, want)
+					}
+					continue
+				}
+				if s.keyed {
+					if n != 0 && n != tt.perGOP {
+						t.Errorf("GOP in %d segments, want %d", n, tt.perGOP)
+					}
+					n = 0
+				}
+				n++
+			}
+		})
+	}
+}
+
+// A fixed case, to be read: 30 fps, a GOP of a second, audio along.
+func TestCutterParts(t *testing.T) {
+	cs := cut(t, testParams, interleave(pictures(75, 30, 30, false, 0), sounds(117, 48000, Origin), 48000))
+	cs.check(t)
+	var got []string
+	for _, c := range cs {
+		s := fmt.Sprintf("+%v v%d a%d", c.Duration.Duration(media.VideoRate).Milliseconds(), len(c.Video), len(c.Audio))
+		for _, flag := range []struct {
+			set  bool
+			name string
+		}{{c.Segment, " segment"}, {c.Independent, " key"}, {c.SegmentEnd, " end"}, {c.Discontinuity, " discontinuity"}} {
+			if flag.set {
+				s += flag.name
+			}
+		}
+		got = append(got, s)
+	}
+	want := []string{
+		// The newest audio frame waits, so the first part has one less.
+		"+333 v10 a15 segment key", "+333 v10 a16", "+334 v10 a15",
+		"+333 v10 a16 key", "+333 v10 a16", "+334 v10 a15 end",
+		"+333 v10 a16 segment key", "+166 v5 a8 end",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("chunks:\n%q\nwant\n%q", got, want)
+	}
+}
+
+// An encoder that runs out of bandwidth leaves pictures out, for a second or
+// more, while sound goes on.
+func TestCutterLongFrames(t *testing.T) {
+	for _, gap := range []time.Duration{300, 340, 400, 671, 1000, 2900, 9000} {
+		t.Run(fmt.Sprint(gap*time.Millisecond), func(t *testing.T) {
+			ticks := media.TicksOf(gap*time.Millisecond, media.VideoRate)
+			video := pictures(300, 30, 60, false, 0)
+			for i := range video {
+				if i >= 75 {
+					video[i].DTS += ticks
+					video[i].PTS += ticks
+				}
+			}
+			audio := sounds(900, 48000, Origin)
+			cs := cut(t, testParams, interleave(video, audio, 48000))
+			cs.check(t)
+			same(t, cs.video(), video)
+			same(t, cs.audio(), before(audio, cs[len(cs)-1].End(), 48000))
+			for i, c := range cs {
+				if len(c.Audio) == 0 {
+					t.Errorf("chunk %d has no audio", i)
+				}
+			}
+			if f := cs.video()[74]; f.Duration < ticks {
+				t.Errorf("frame before the gap lasts %d ticks, gap is %d", f.Duration, ticks)
+			}
+		})
+	}
+	t.Run("another stream", func(t *testing.T) {
+		video := pictures(60, 30, 30, false, 0)
+		for i := range video[30:] {
+			video[30+i].DTS += maxGap
+		}
+		cs := cut(t, testParams, video)
+		cs.check(t)
+		if !slices.ContainsFunc(cs, func(c Chunk) bool { return c.Discontinuity && c.Start == video[30].DTS }) {
+			t.Error("a gap of more than 10 s is no discontinuity")
+		}
+	})
+}
+
+func TestCutterJoin(t *testing.T) {
+	var cs chunks
+	c := NewCutter(Origin, cs.emit)
+	stream := func(p media.Params, start media.Ticks, frames int) {
+		t.Helper()
+		if err := c.Begin(p); err != nil {
+			t.Fatal(err)
+		}
+		video := pictures(frames, 30, 30, false, 0)
+		for i := range video {
+			video[i].DTS += start - Origin
+			video[i].PTS += start - Origin
+		}
+		var audio []media.Frame
+		if p.Audio != nil { // begins before the pictures and outlasts them
+			audio = sounds(frames*p.Audio.SampleRate/1024/30+30, p.Audio.SampleRate, start-20_000)
+		}
+		if err := write(c, interleave(video, audio, p.Rate(media.Audio))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream(testParams, Origin, 40)
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	first := len(cs)
+	if cs[0].Discontinuity {
+		t.Error("a fresh run begins with a discontinuity")
+	}
+	if want := Origin + 1334*90; c.End() != want {
+		t.Errorf("first stream ends at %d, want %d", c.End(), want)
+	}
+
+	stream(testParams, c.End(), 40)
+	second := len(cs)
+	end := c.End()
+	mono := media.Params{Video: testVideo, Audio: testMono}
+	if err := c.Begin(mono); err != nil { // without Flush
+		t.Fatal(err)
+	}
+	if c.End() <= end || len(cs) <= second || !cs[len(cs)-1].SegmentEnd {
+		t.Error("Begin leaves frames unwritten")
+	}
+	third := len(cs)
+	stream(mono, c.End(), 40)
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	cs.check(t)
+	for i, c := range cs {
+		if want := i == first || i == third; c.Discontinuity != want {
+			t.Errorf("chunk %d: discontinuity is %v", i, c.Discontinuity)
+		}
+		if i > 0 && c.Start != cs[i-1].End() {
+			t.Errorf("chunk %d starts at %d, not %d", i, c.Start, cs[i-1].End())
+		}
+		if len(c.Audio) > 0 && c.Discontinuity {
+			if at := c.Audio[0].DTS.Rescale(c.Params.Audio.SampleRate, 90000); at < c.Start {
+				t.Errorf("chunk %d: audio starts at %d, before the join at %d", i, at, c.Start)
+			}
+		}
+	}
+
+	t.Run("restart", func(t *testing.T) {
+		var cs chunks
+		c := NewCutter(c.End(), cs.emit)
+		video := pictures(10, 30, 30, false, 0)
+		for i := range video {
+			video[i].DTS += c.End() - Origin
+		}
+		if err := errors.Join(c.Begin(testParams), write(c, video), c.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if !cs[0].Discontinuity {
+			t.Error("a run taken up again begins without a discontinuity")
+		}
+	})
+}
+
+func TestCutterDrops(t *testing.T) {
+	good := interleave(pictures(60, 30, 30, true, 0), sounds(93, 48000, Origin), 48000)
+	want := cut(t, testParams, good)
+	back := media.Frame{Kind: media.Video, DTS: Origin - 900, Key: true, Payload: []byte{1}}
+	delta := media.Frame{Kind: media.Video, DTS: Origin, Payload: []byte{1}}
+	var bad []media.Frame
+	bad = append(bad, back, delta, sounds(1, 48000, Origin-2000)[0])
+	for _, f := range good {
+		bad = append(bad, f, f) // the second is not later than the first
+	}
+	got := cut(t, testParams, bad)
+	got.check(t)
+	same(t, got.video(), want.video())
+	same(t, got.audio(), want.audio())
+
+	t.Run("no audio track", func(t *testing.T) {
+		cs := cut(t, media.Params{Video: testVideo}, good)
+		cs.check(t)
+		if n := len(cs.audio()); n > 0 {
+			t.Errorf("%d audio frames of no track", n)
+		}
+	})
+	t.Run("stalled video", func(t *testing.T) {
+		c := NewCutter(Origin, new(chunks).emit)
+		c.Begin(testParams)
+		if err := errors.Join(write(c, good), write(c, sounds(100_000, 48000, Origin+300_000))); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(c.audio); n > maxQueued {
+			t.Errorf("%d audio frames queued", n)
+		}
+	})
+}
+
+func TestCutterAudio(t *testing.T) {
+	video := pictures(300, 30, 60, false, 0)
+	t.Run("late", func(t *testing.T) {
+		audio := sounds(400, 48000, Origin)
+		frames := interleave(video, audio, 48000)
+		slices.SortStableFunc(frames, func(a, b media.Frame) int { // half a second behind
+			at := func(f media.Frame) int64 {
+				if f.Kind == media.Audio {
+					return int64(f.DTS.Rescale(48000, 90000)) + 45_000
+				}
+				return int64(f.DTS)
+			}
+			return int(at(a) - at(b))
+		})
+		cs := cut(t, testParams, frames)
+		cs.check(t)
+		same(t, cs.audio(), audio)
+	})
+	t.Run("hole", func(t *testing.T) {
+		audio := sounds(400, 48000, Origin)
+		audio = slices.Delete(audio, 100, 104)
+		cs := cut(t, testParams, interleave(video, audio, 48000))
+		cs.check(t)
+		same(t, cs.audio(), audio)
+		for i, f := range cs.audio()[:399-4] {
+			want := media.Ticks(1024)
+			if i == 99 {
+				want = 5 * 1024
+			}
+			if f.Duration != want {
+				t.Errorf("audio frame %d lasts %d samples, want %d", i, f.Duration, want)
+			}
+		}
+	})
+	t.Run("pause", func(t *testing.T) {
+		audio := sounds(400, 48000, Origin)
+		audio = slices.Delete(audio, 100, 300)
+		cs := cut(t, testParams, interleave(video, audio, 48000))
+		cs.check(t)
+		same(t, cs.audio(), audio)
+		for i, c := range cs { // the frame before the pause must not come after it
+			if len(c.Audio) > 0 && c.Audio[0].DTS.Rescale(48000, 90000) < c.Start-2*maxPart {
+				t.Errorf("chunk %d at %d has audio of %d", i, c.Start, c.Audio[0].DTS)
+			}
+		}
+	})
+}
+
+func TestCutterTime(t *testing.T) {
+	const rate = 30
+	tests := []struct {
+		name  string
+		delay func(i int) time.Duration // of capture, for frame i
+		want  []time.Duration           // Time of each segment less epoch
+	}{
+		{"steady", func(int) time.Duration { return 0 },
+			[]time.Duration{0, 2 * time.Second, 4 * time.Second}},
+		{"within half a second", func(i int) time.Duration { return time.Duration(i) * 4 * time.Millisecond },
+			[]time.Duration{0, 2 * time.Second, 4 * time.Second}},
+		{"stall", func(i int) time.Duration {
+			if i >= 90 {
+				return 600 * time.Millisecond
+			}
+			return 0
+		}, []time.Duration{0, 2 * time.Second, 4600 * time.Millisecond}},
+		{"burst", func(i int) time.Duration { return -time.Duration(i) * 20 * time.Millisecond },
+			[]time.Duration{0, 2 * time.Second, 4 * time.Second}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			video := pictures(180, rate, 60, false, 0)
+			for i := range video {
+				video[i].Captured = video[i].Captured.Add(tt.delay(i))
+			}
+			cs := cut(t, testParams, video)
+			cs.check(t)
+			var got []time.Duration
+			for _, c := range cs {
+				if c.Segment {
+					got = append(got, c.Time.Sub(epoch).Round(time.Microsecond))
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("segments at %v, want %v", got, tt.want)
+			}
+		})
+	}
+	t.Run("join", func(t *testing.T) {
+		var cs chunks
+		c := NewCutter(Origin, cs.emit)
+		c.Begin(testParams)
+		write(c, pictures(60, rate, 60, false, 0))
+		c.Flush()
+		video := pictures(60, rate, 60, false, 0)
+		for i := range video {
+			video[i].DTS += c.End() - Origin
+			video[i].Captured = video[i].Captured.Add(7 * time.Second)
+		}
+		c.Begin(testParams)
+		write(c, video)
+		c.Flush()
+		cs.check(t)
+		if got := cs[6].Time.Sub(epoch); !cs[6].Discontinuity || got != 7*time.Second {
+			t.Errorf("join at %v, want 7s", got)
+		}
+	})
+}
+
+func TestCutterEmitError(t *testing.T) {
+	full := errors.New("disk is full")
+	n := 0
+	c := NewCutter(Origin, func(*Chunk) error { n++; return full })
+	c.Begin(testParams)
+	failed := 0
+	for _, f := range pictures(60, 30, 30, false, 0) {
+		if err := c.Write(f); err == full {
+			failed++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if failed != n || n != 5 {
+		t.Errorf("%d of %d errors returned", failed, n)
+	}
+}
+
+// FuzzCutter reads a stream of frames from bytes: whatever the stamps, the
+// chunks keep their promises.
+func FuzzCutter(f *testing.F) {
+	f.Add([]byte("\x21\x21\x21\x21\x21\x21\x21\x21\x21\x21\x21\x21\xfe\x21\x21"))
+	f.Add([]byte("\x01\x80\xff\x82\x00\x05\x85\xff\xff\xff\xfe\x21\xfd\x40"))
+	f.Add([]byte("\xfb\xfb\xfb\x21\x80\xfb\x21\xfc\x21\x21\xfd\x21"))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		var cs chunks
+		c := NewCutter(Origin, cs.emit)
+		c.Begin(testParams)
+		video, audio := Origin, Origin.Rescale(90000, 48000)
+		var err error
+		for _, b := range script[:min(len(script), 2000)] {
+			switch {
+			case b == 0xFF: // a long frame
+				video += 200_000
+			case b == 0xFE:
+				err = c.Flush()
+				video, audio = c.End(), c.End().Rescale(90000, 48000)
+			case b == 0xFD:
+				err = c.Begin(media.Params{Video: testVideo})
+				video = c.End()
+			case b == 0xFC:
+				video -= 5000
+			case b == 0xFB: // one tick
+				video++
+				err = c.Write(media.Frame{Kind: media.Video, DTS: video, PTS: video, Payload: []byte{1}})
+			case b >= 0xE0:
+				audio += media.Ticks(b-0xE8) * 512
+				err = c.Write(media.Frame{Kind: media.Audio, DTS: audio, PTS: audio, Payload: []byte{1}})
+			default: // a picture, up to 127 ms after the last
+				video += media.Ticks(b&0x7F) * 90
+				err = c.Write(media.Frame{Kind: media.Video, DTS: video, PTS: video, Key: b >= 0x80, Payload: []byte{1}})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		cs.check(t)
+		var m CMAF
+		ts := NewTS(TSState{})
+		for i := range cs {
+			if _, err := m.Append(nil, &cs[i]); err != nil {
+				t.Fatal(err)
+			}
+			b, err := ts.Append(nil, &cs[i])
+			if err != nil || len(b)%packetSize != 0 {
+				t.Fatalf("%d bytes of transport stream, error %v", len(b), err)
+			}
+		}
+	})
+}

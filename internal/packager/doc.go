@@ -1,0 +1,2 @@
+// Package packager turns frames into the bytes that players and recordings hold.
+package packager

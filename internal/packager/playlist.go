@@ -1,0 +1,273 @@
+package packager
+
+import (
+	"bytes"
+	"compress/gzip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"anabranch/internal/media"
+	"anabranch/internal/metrics"
+)
+
+// Durations that a playlist's EXT-X-SERVER-CONTROL tells players (RFC 8216bis
+// §4.4.3.8).
+const (
+	holdBack      = 3 * TargetDuration // distance from the end, of players that use no parts
+	partHoldBack  = 3 * PartTarget     // of those that do
+	canSkipUntil  = 6 * TargetDuration // what lies further back, a delta update may leave out
+	partsSegments = 3                  // how many segments, the newest, are told in parts too
+)
+
+// variants of one playlist, as bits of an index.
+const (
+	variantDelta = 1 << iota
+	variantGzip
+)
+
+// playlist renders the Media Playlist once for all readers. skip makes it a
+// delta update, compress a gzip stream.
+func (e *edge) playlist(skip, compress bool) []byte {
+	variant := 0
+	if skip && !e.ended {
+		variant |= variantDelta
+	}
+	if compress {
+		variant |= variantGzip
+	}
+	t := &e.texts[variant]
+	t.once.Do(func() {
+		if compress {
+			t.bytes = gzipped(e.playlist(skip, false))
+			return
+		}
+		t.bytes = e.render(skip && !e.ended)
+		metrics.PlaylistRenders.Inc()
+	})
+	return t.bytes
+}
+
+// render writes the Media Playlist (RFC 8216bis §4).
+func (e *edge) render(delta bool) []byte {
+	segments := e.listed()
+	if e.cfg.NoParts {
+		segments = e.whole()
+	}
+	first := segments[0]
+	before := first.discontinuities // of the segments that have left
+	if first.discontinuity {
+		before--
+	}
+
+	p := make(playlist, 0, 1024+len(segments)*(160+len(e.cfg.MediaBase))+partsSegments*16*(80+len(e.cfg.MediaBase)))
+	p.line("#EXTM3U")
+	p.line("#EXT-X-VERSION:9") // EXT-X-SKIP
+	p.int("#EXT-X-TARGETDURATION:", int64(TargetDuration/time.Second))
+	p.control(e.cfg.NoParts)
+	p.int("#EXT-X-MEDIA-SEQUENCE:", first.msn)
+	p.int("#EXT-X-DISCONTINUITY-SEQUENCE:", before)
+
+	skipped := 0
+	if delta {
+		if skipped = skippable(segments); skipped > 0 {
+			p.int("#EXT-X-SKIP:SKIPPED-SEGMENTS=", int64(skipped))
+		}
+	}
+	var of *initSection
+	if skipped > 0 {
+		of = segments[skipped-1].init
+	}
+	for i, s := range segments[skipped:] {
+		if s.discontinuity {
+			p.line("#EXT-X-DISCONTINUITY")
+		}
+		if s.init != of {
+			of = s.init
+			p = append(p, `#EXT-X-MAP:URI="`...)
+			p = append(p, e.cfg.MediaBase...)
+			p = append(p, initPrefix...)
+			p = strconv.AppendInt(p, of.number, 10)
+			p.line(initSuffix + `"`)
+		}
+		p = append(p, "#EXT-X-PROGRAM-DATE-TIME:"...)
+		p = s.time.UTC().Round(time.Millisecond).AppendFormat(p, "2006-01-02T15:04:05.000Z")
+		p.line("")
+		if !e.cfg.NoParts && len(segments)-skipped-i <= partsSegments {
+			p.parts(e.cfg.MediaBase, s)
+		}
+		if !e.open || s != e.last() {
+			p.segment(e.cfg.MediaBase, s)
+		}
+	}
+	switch msn, part := e.coming(); {
+	case e.ended:
+		p.line("#EXT-X-ENDLIST")
+	case !e.cfg.NoParts && !e.gap:
+		p = append(p, `#EXT-X-PRELOAD-HINT:TYPE=PART,URI="`...)
+		p = appendPartURI(p, e.cfg.MediaBase, msn, part)
+		p.line(`"`)
+	}
+	return p
+}
+
+// skippable is how many of the segments lie further from the end of the last
+// one than a delta update has to tell.
+func skippable(segments []*mediaSegment) int {
+	var behind media.Ticks
+	for i := len(segments) - 1; i >= 0; i-- {
+		if behind.Duration(media.VideoRate) > canSkipUntil {
+			return i + 1
+		}
+		behind += segments[i].duration()
+	}
+	return 0
+}
+
+// playlist is the text of a playlist being written.
+type playlist []byte
+
+func (p *playlist) line(s string) { *p = append(append(*p, s...), '\n') }
+
+func (p *playlist) int(tag string, n int64) {
+	*p = strconv.AppendInt(append(*p, tag...), n, 10)
+	p.line("")
+}
+
+// control writes what the server can do for the player.
+func (p *playlist) control(noParts bool) {
+	b := append(*p, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL="...)
+	b = appendSeconds(b, canSkipUntil.Microseconds())
+	b = appendSeconds(append(b, ",HOLD-BACK="...), holdBack.Microseconds())
+	if !noParts {
+		b = appendSeconds(append(b, ",PART-HOLD-BACK="...), partHoldBack.Microseconds())
+		b = append(b, "\n#EXT-X-PART-INF:PART-TARGET="...)
+		b = appendSeconds(b, PartTarget.Microseconds())
+	}
+	*p = append(b, '\n')
+}
+
+func (p *playlist) parts(base string, s *mediaSegment) {
+	b := *p
+	for i := range s.parts {
+		b = appendSeconds(append(b, "#EXT-X-PART:DURATION="...), s.parts[i].microseconds())
+		b = appendPartURI(append(b, `,URI="`...), base, s.msn, i)
+		b = append(b, '"')
+		if s.parts[i].independent {
+			b = append(b, ",INDEPENDENT=YES"...)
+		}
+		b = append(b, '\n')
+	}
+	*p = b
+}
+
+func (p *playlist) segment(base string, s *mediaSegment) {
+	var total int64
+	for i := range s.parts {
+		total += s.parts[i].microseconds()
+	}
+	b := appendSeconds(append(*p, "#EXTINF:"...), total)
+	b = append(append(b, ",\n"...), base...)
+	b = strconv.AppendInt(b, s.msn, 10)
+	*p = append(append(b, segmentSuffix...), '\n')
+}
+
+func appendPartURI(b []byte, base string, msn int64, part int) []byte {
+	b = strconv.AppendInt(append(b, base...), msn, 10)
+	b = strconv.AppendInt(append(b, '.'), int64(part), 10)
+	return append(b, segmentSuffix...)
+}
+
+// microseconds is the duration as playlists tell it. Rounding where the part
+// begins and ends, instead of what lies between, makes the durations of all
+// parts add up to the time from the first to the last, however many there are.
+func (p *partialSegment) microseconds() int64 {
+	return microseconds(p.start+p.duration) - microseconds(p.start)
+}
+
+func microseconds(t media.Ticks) int64 { return int64(t) * 100 / 9 }
+
+// appendSeconds writes us microseconds as decimal seconds without trailing
+// zeros.
+func appendSeconds(b []byte, us int64) []byte {
+	b = strconv.AppendInt(b, us/1e6, 10)
+	if us %= 1e6; us == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for unit := int64(1e5); us > 0; unit /= 10 {
+		b = append(b, '0'+byte(us/unit))
+		us %= unit
+	}
+	return b
+}
+
+// zippers are used again, as each holds most of a megabyte.
+var zippers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+func gzipped(text []byte) []byte {
+	var b bytes.Buffer
+	z := zippers.Get().(*gzip.Writer)
+	defer zippers.Put(z)
+	z.Reset(&b)
+	z.Write(text) // a bytes.Buffer takes everything
+	z.Close()
+	return b.Bytes()
+}
+
+const (
+	initPrefix = "init-"
+	initSuffix = ".mp4"
+)
+
+// mediaName is a file name in a playlist, taken apart.
+type mediaName struct {
+	kind   nameKind
+	number int64 // of the segment or init section
+	part   int
+}
+
+type nameKind int
+
+const (
+	initName    nameKind = iota // init-<number>.mp4
+	segmentName                 // <number>.m4s
+	partName                    // <number>.<part>.m4s
+)
+
+// parseName takes a file name apart. Each thing has one name: numbers are
+// written without sign and leading zeros.
+func parseName(name string) (n mediaName, ok bool) {
+	if rest, found := strings.CutPrefix(name, initPrefix); found {
+		number, found := strings.CutSuffix(rest, initSuffix)
+		n.kind = initName
+		n.number, ok = parseNumber(number)
+		return n, ok && found
+	}
+	rest, found := strings.CutSuffix(name, segmentSuffix)
+	if !found {
+		return n, false
+	}
+	number, index, isPart := strings.Cut(rest, ".")
+	n.kind = segmentName
+	if n.number, ok = parseNumber(number); !ok || !isPart {
+		return n, ok
+	}
+	part, ok := parseNumber(index)
+	n.kind, n.part = partName, int(part)
+	return n, ok
+}
+
+func parseNumber(s string) (int64, bool) {
+	if s == "" || len(s) > 18 || s[0] == '0' && s != "0" {
+		return 0, false
+	}
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil
+}
