@@ -1,0 +1,35 @@
+// Package recorder turns streams into recordings in a bucket.
+//
+//	broadcast → Take.Write ┬→ <spool>/<recording>/0.ts 1.ts …  media
+//	                       └→ <spool>/<recording>/journal      what the media is
+//	                                 │
+//	            Recorder.Run: drive ─┴→ Objects  media, playlists, metadata
+//	                                 └→ Ledger   the recording's row and its events
+//
+// A recording outlives what feeds it. Its streams come and go: a broadcaster
+// who drops and is back within the reconnect window goes on with the same
+// recording, behind an EXT-X-DISCONTINUITY. Its process comes and goes, too:
+// every part is in the spool before the next one is cut, and [Open] takes up
+// each recording where a stop, a crash or a power cut left it. And its bucket
+// comes and goes: uploads are tried again for as long as it takes.
+//
+// # One life
+//
+// [Recorder.Begin] finds the recording a stream belongs to, and the first
+// [Take.Write] makes a new one if there is none to join. From then on two
+// sides work on it. The publisher's goroutine writes parts: the media with one
+// write(2), then a journal record with another, and nothing slower. The
+// recording's own goroutine drives it forward: it probes the bucket, tells the
+// ledger of the start, syncs and uploads objects, refreshes the playlists, and
+// when the window has passed without a new stream it closes everything:
+//
+//	last object → playlists with EXT-X-ENDLIST → recording-ended.json → Ledger.EndRecording → spool removed
+//
+// # State
+//
+// What is known of a recording is the sum of its journal's records, live as
+// well as after a restart: a change is a record, appended first and applied to
+// the state second. What the driver does next follows from the state alone, so
+// a restart at any point goes on with the step that was under way. Every step
+// may be done twice.
+package recorder

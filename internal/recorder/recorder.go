@@ -1,0 +1,302 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"anabranch/internal/media"
+	"anabranch/internal/metrics"
+	"anabranch/internal/resource"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// maxPuts is how many objects are uploaded at a time.
+	maxPuts = 8
+	// stopGrace is how long Run goes on finishing recordings that ended.
+	stopGrace = 5 * time.Second
+
+	journalName = "journal"
+)
+
+// Objects is a store of objects. Its methods may be called from several
+// goroutines at once.
+type Objects interface {
+	// Put stores body under key, replacing what was there. After a nil error
+	// the object is durable. It gives up by itself in the end.
+	Put(ctx context.Context, bucket, key, contentType string, body io.ReadSeeker) error
+	// Check says why a bucket does not take objects, in words for people; nil
+	// when it does. [objectstore.Refused] tells whether that stands.
+	Check(ctx context.Context, bucket string) error
+}
+
+// Ledger knows which recordings exist, and tells of them in events. Each call
+// is one transaction, and may be repeated: what was done before is not done or
+// told again.
+type Ledger interface {
+	// StartRecording stores a recording that started (Recording Start).
+	StartRecording(ctx context.Context, r resource.Recording) error
+	// JoinRecording adds a stream to a recording.
+	JoinRecording(ctx context.Context, id, streamID string) error
+	// EndRecording ends one, with the length of its media (Recording End).
+	EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error
+	// FailRecording ends one that failed (Recording End Failure).
+	FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, reason string) error
+	// RefuseRecording tells of one that never started (Recording Start
+	// Failure).
+	RefuseRecording(ctx context.Context, r resource.Recording, reason string) error
+	// OpenRecordings lists those that started and have not ended.
+	OpenRecordings(ctx context.Context) ([]resource.Recording, error)
+}
+
+// Config is what a Recorder is made of.
+type Config struct {
+	// Dir is the spool: one folder for each recording that is not all stored.
+	Dir     string
+	Objects Objects
+	Ledger  Ledger
+	Place   resource.Place
+	Log     *slog.Logger
+}
+
+// Recorder records streams.
+type Recorder struct {
+	Config
+	slots *semaphore.Weighted // one for each object being uploaded
+
+	// mu guards what follows. It may be held when a recording's mutex is
+	// taken, never the other way round.
+	mu      sync.Mutex
+	all     map[string]*recording       // by id
+	current map[resource.ARN]*recording // by channel: what the next stream may join
+	work    context.Context             // of the drivers; nil before Run and after
+	stopped bool                        // Run ended
+	drivers sync.WaitGroup
+}
+
+// Open takes up the recordings in the spool. Those that had not ended wait for
+// their broadcasters, as if these had dropped now. ctx bounds the start only.
+func Open(ctx context.Context, cfg Config) (*Recorder, error) {
+	r := &Recorder{
+		Config: cfg, slots: semaphore.NewWeighted(maxPuts),
+		all: make(map[string]*recording), current: make(map[resource.ARN]*recording),
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	rows, err := cfg.Ledger.OpenRecordings(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list open recordings: %w", err)
+	}
+	if err := r.recover(ctx, rows); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Run uploads and ends recordings until ctx ends. What ended by then, and
+// whatever has no reconnect window, it finishes if that can be done in five
+// seconds; the rest stays in the spool for the next start. When Run returns
+// nothing is written any more.
+func (r *Recorder) Run(ctx context.Context) error {
+	work, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	r.mu.Lock()
+	r.work = work
+	for _, rec := range r.all {
+		r.launch(rec)
+	}
+	r.mu.Unlock()
+
+	<-ctx.Done()
+	r.mu.Lock()
+	r.work, r.stopped = nil, true
+	all := make([]*recording, 0, len(r.all))
+	for _, rec := range r.all {
+		all = append(all, rec)
+	}
+	r.mu.Unlock()
+	for _, rec := range all {
+		rec.stop(time.Now())
+	}
+	grace := time.AfterFunc(stopGrace, abort)
+	defer grace.Stop()
+	r.drivers.Wait()
+
+	var errs []error
+	for _, rec := range all {
+		errs = append(errs, rec.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Begin records a stream: in the recording of its channel that waits for its
+// broadcaster, if the stream belongs to it, else in a new one, which starts
+// with the stream's first part. It does not block.
+func (r *Recorder) Begin(s Stream) *Take {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := &Take{r: r, stream: s, measuring: true}
+	if rec := r.current[s.Channel.ARN]; rec != nil && rec.attach(t, time.Now()) {
+		t.rec = rec
+		return t
+	}
+	t.rec = r.newRecording(t)
+	r.current[s.Channel.ARN] = t.rec
+	return t
+}
+
+// Release ends the recordings of a channel that wait for its broadcaster,
+// unless they are of the given recording configuration.
+func (r *Recorder) Release(channel, configuration resource.ARN) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rec := range r.all {
+		rec.release(channel, configuration)
+	}
+}
+
+func (rec *recording) release(channel, configuration resource.ARN) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.Recording.ChannelARN != channel || rec.Recording.RecordingConfigurationARN == configuration {
+		return
+	}
+	rec.released = true
+	if rec.take == nil {
+		rec.end(time.Now(), "")
+	}
+}
+
+// Position is where the media of a channel's open recording ends on the run
+// timeline, in 90 kHz ticks. It is false when there is none.
+func (r *Recorder) Position(channel resource.ARN) (media.Ticks, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.current[channel]
+	if rec == nil {
+		return 0, false
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.expire(time.Now()); rec.ending != nil {
+		return 0, false
+	}
+	return rec.position()
+}
+
+// newRecording makes the recording that t will start.
+func (r *Recorder) newRecording(t *Take) *recording {
+	rec := r.blank(resource.NewID(), t.stream.Channel.ID())
+	rec.take = t
+	return rec
+}
+
+func (r *Recorder) blank(id, channel string) *recording {
+	return &recording{
+		bucket: r.Objects, ledger: r.Ledger, slots: r.slots, log: r.Log.With("channel", channel, "recording", id),
+		dir:  filepath.Join(r.Dir, id),
+		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
+	}
+}
+
+// begun is the beginning of rec, with the stream t, at the time of its first
+// part.
+func (r *Recorder) begun(t *Take, at time.Time, rec *recording) *begun {
+	s := &t.stream
+	id := filepath.Base(rec.dir)
+	at = at.UTC()
+	return &begun{
+		Recording: resource.Recording{
+			ID: id, SessionID: resource.NewID(),
+			ChannelARN: s.Channel.ARN, ChannelName: s.Channel.Name,
+			RecordingConfigurationARN: s.Configuration.ARN,
+			Bucket:                    s.Configuration.Bucket(), Prefix: prefix(r.Place, s.Channel.ID(), at, id),
+			ContainerFormat: s.Channel.ContainerFormat, ReconnectWindow: s.Configuration.ReconnectWindow(),
+			State: resource.RecordingStarted, StartedAt: resource.Time(at),
+		},
+		Account: r.Place.Account, Format: formatOf(s.Description), Codecs: s.Description.Codecs(),
+		Bare: s.Configuration.Rendition.Selection == "NONE",
+	}
+}
+
+// prefix is where a recording's objects lie in its bucket: the numbers of the
+// date have no leading zeros.
+func prefix(p resource.Place, channel string, at time.Time, id string) string {
+	return fmt.Sprintf("ivs/v1/%s/%s/%d/%d/%d/%d/%d/%s",
+		p.Account, channel, at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), id)
+}
+
+// ensure makes sure that t's recording exists, now that its first part is
+// there.
+func (r *Recorder) ensure(t *Take, at time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := t.rec
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	switch {
+	case r.stopped:
+		return errStopped
+	case rec.take != t:
+		return rec.lost()
+	case rec.journal != nil:
+		return nil
+	}
+	b := r.begun(t, at, rec)
+	err := rec.create(b)
+	if err == nil {
+		err = rec.join(t, at)
+	}
+	if err != nil {
+		// Without a journal there is no recording, but that is told.
+		rec.log.Error("recording cannot be started", "stream", t.stream.ID, "error", err)
+		rec.take = nil
+		rec.removeSpool()
+		rec.state = state{begun: *b, streams: []joined{{ID: t.stream.ID, At: at}}}
+		rec.end(at, "the spool cannot be written: "+rootCause(err))
+		delete(r.current, t.stream.Channel.ARN)
+	} else {
+		rec.log.Info("recording started", "stream", t.stream.ID, "bucket", b.Recording.Bucket, "prefix", b.Recording.Prefix)
+	}
+	r.launch(rec)
+	return err
+}
+
+// launch drives rec, now or as soon as Run runs. r.mu is held.
+func (r *Recorder) launch(rec *recording) {
+	r.all[filepath.Base(rec.dir)] = rec
+	if r.work == nil {
+		return
+	}
+	metrics.RecordingsOpen.Inc()
+	ctx, cancel := context.WithCancel(r.work)
+	rec.cancel = cancel
+	r.drivers.Go(func() {
+		defer metrics.RecordingsOpen.Dec()
+		defer cancel()
+		if rec.run(ctx) {
+			r.forget(rec)
+		}
+	})
+}
+
+// forget lets go of a recording that is finished, or never began.
+func (r *Recorder) forget(rec *recording) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, filepath.Base(rec.dir))
+	for channel, current := range r.current {
+		if current == rec {
+			delete(r.current, channel)
+		}
+	}
+}

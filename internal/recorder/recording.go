@@ -1,0 +1,393 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"anabranch/internal/journal"
+	"anabranch/internal/media"
+	"anabranch/internal/metrics"
+	"anabranch/internal/packager"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Why a take is not recorded any more though nothing failed.
+var (
+	errSuperseded = errors.New("a newer stream of the channel is recorded instead")
+	errStopped    = errors.New("the recorder has stopped")
+	errEnded      = errors.New("the recording has ended")
+)
+
+// recording is one recording, from its first part until its spool is removed.
+type recording struct {
+	bucket Objects
+	ledger Ledger
+	slots  *semaphore.Weighted
+	log    *slog.Logger
+	dir    string             // its folder in the spool
+	cancel context.CancelFunc // ends its driver
+
+	wake  chan struct{} // the driver has something to do
+	dirty chan struct{} // the syncer has
+
+	// mu guards what follows. It is held for writes to the page cache, never
+	// for a sync or a call out of this package.
+	mu sync.Mutex
+	state
+	journal *journal.Log // nil before the first part
+	take    *Take        // the stream that is recorded now, if any
+	file    *os.File     // of the open object
+	// unsynced holds the files of closed objects, newNames says that files
+	// were made since the last sync.
+	unsynced []*os.File
+	newNames bool
+	deadline time.Time // when it ends, while it has no take
+	released bool      // it ends with its take
+	stopped  bool      // nothing is written any more
+	unknown  bool      // the ledger did not know it at the start
+
+	// syncing is held by whoever syncs or closes files.
+	syncing sync.Mutex
+
+	// What the driver alone uses.
+	refreshed time.Time // when the playlists were stored
+	listed    int       // objects in them
+	master    []byte    // the multivariant playlist as stored
+	finished  bool      // nothing is left to do: the spool can go
+}
+
+// create makes the recording's spool and journals its beginning.
+func (rec *recording) create(b *begun) error {
+	if err := os.MkdirAll(rec.dir, 0o700); err != nil {
+		return fmt.Errorf("make spool: %w", err)
+	}
+	log, err := journal.Open(filepath.Join(rec.dir, journalName), func([]byte) error { return nil })
+	if err != nil {
+		return err
+	}
+	rec.journal, rec.newNames = log, true
+	return rec.record(b)
+}
+
+// record makes a change of the state: in the journal, then in memory. After
+// an error neither has it.
+func (rec *recording) record(r record) error {
+	if rec.journal != nil {
+		b, err := encode(r)
+		if err != nil {
+			return err
+		}
+		if err := rec.journal.Append(b); err != nil {
+			return err
+		}
+	}
+	return r.apply(&rec.state)
+}
+
+// force makes a change that has happened, whether the journal can take it or
+// not.
+func (rec *recording) force(r record) {
+	err := rec.record(r)
+	if err == nil {
+		return
+	}
+	rec.log.Error("journal of recording cannot be written", "error", err)
+	if err := r.apply(&rec.state); err != nil {
+		rec.log.Error("recording is in a wrong state", "error", err)
+	}
+}
+
+// attach makes t the recording's stream, if it belongs to it and comes in
+// time. A stream that was there is recorded no longer.
+func (rec *recording) attach(t *Take, now time.Time) bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.detach(now)
+	rec.expire(now)
+	if rec.journal == nil || rec.ending != nil || rec.stopped {
+		return false
+	}
+	if rec.Recording.RecordingConfigurationARN != t.stream.Configuration.ARN {
+		rec.end(now, "")
+		return false
+	}
+	v := rec.match(t.stream, nil, now)
+	if v == different {
+		rec.log.Info("stream does not match the recording that waits", "stream", t.stream.ID)
+		return false
+	}
+	rec.take, t.provisional = t, v == undecided
+	return true
+}
+
+// join journals that t's media follows. It comes with the first part, so that
+// a stream without media leaves no trace.
+func (rec *recording) join(t *Take, at time.Time) error {
+	err := rec.record(&joined{ID: t.stream.ID, At: at, Provisional: t.provisional, Object: rec.nextObject()})
+	if err != nil {
+		return err
+	}
+	t.joined = true
+	if len(rec.streams) > 1 {
+		rec.log.Info("stream joins recording", "stream", t.stream.ID, "provisional", t.provisional)
+	}
+	signal(rec.wake)
+	return nil
+}
+
+// write adds a chunk of t.
+func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	switch {
+	case rec.stopped:
+		return errStopped
+	case rec.take != t:
+		return rec.lost()
+	}
+	if !t.joined {
+		if err := rec.join(t, c.Time); err != nil {
+			return rec.fail(err)
+		}
+	}
+	if rec.Bare {
+		return nil
+	}
+	if o := rec.open(); o != nil && rec.mustCut(t, o, c) {
+		if err := rec.closeObject(); err != nil {
+			return rec.fail(err)
+		}
+	}
+	if rec.open() == nil {
+		if err := rec.openObject(t, c); err != nil {
+			return rec.fail(err)
+		}
+	}
+	data, err := t.pack(c, cmaf)
+	if err != nil {
+		// One part is lost, not the recording: the next object begins anew.
+		rec.log.Warn("part cannot be packaged and is left out", "stream", t.stream.ID, "error", err)
+		t.params = media.Params{}
+		return nil
+	}
+	if err := rec.writePart(t, c, data); err != nil {
+		return rec.fail(err)
+	}
+	return nil
+}
+
+// mustCut says whether c belongs into a new object.
+func (rec *recording) mustCut(t *Take, o *object, c *packager.Chunk) bool {
+	switch {
+	case c.Discontinuity || !t.params.Equal(c.Params):
+		return true
+	case c.Segment && c.Independent && o.Duration >= minObject:
+		return true
+	}
+	return o.Duration+c.Duration > rec.limit()
+}
+
+// openObject begins the object that c is the first part of.
+func (rec *recording) openObject(t *Take, c *packager.Chunk) error {
+	follows := t.params.Equal(c.Params) && !c.Discontinuity
+	if rec.fragmented() && !follows {
+		if err := rec.openHeader(c.Params); err != nil {
+			return err
+		}
+	}
+	n, counters := rec.nextObject(), rec.counters()
+	if err := rec.record(&opened{
+		N: n, Discontinuity: !follows && len(rec.objects) > 0, Header: max(0, len(rec.headers)-1),
+	}); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(rec.dir, rec.objectName(n)), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("make object %d: %w", n, err)
+	}
+	rec.file, rec.newNames = file, true
+	t.params = c.Params
+	// A new writer begins with PAT and PMT, which every segment must hold
+	// (RFC 8216 §3.2), wherever it is cut.
+	t.ts = packager.NewTS(counters)
+	return nil
+}
+
+// openHeader journals the initialization segment of p unless it is the last
+// one's.
+func (rec *recording) openHeader(p media.Params) error {
+	data, err := packager.CMAFInit(p)
+	if err != nil {
+		return fmt.Errorf("make initialization segment: %w", err)
+	}
+	if n := len(rec.headers); n > 0 && string(rec.headers[n-1].Data) == string(data) {
+		return nil
+	}
+	return rec.record(&header{Data: data})
+}
+
+// writePart writes a part and journals it. What a failed write left behind is
+// taken off, which may free the room the journal needs for the ending.
+func (rec *recording) writePart(t *Take, c *packager.Chunk, data []byte) error {
+	o := rec.open()
+	if _, err := rec.file.Write(data); err != nil {
+		rec.file.Truncate(o.Size)
+		return fmt.Errorf("write object %d: %w", o.N, err)
+	}
+	p := &part{
+		Object: o.N, Size: int64(len(data)), Start: c.Start, Duration: c.Duration, Time: c.Time.UTC(),
+		Segment: c.Segment, Independent: c.Independent,
+	}
+	if !rec.fragmented() {
+		p.TS = t.ts.State()
+	}
+	if err := rec.record(p); err != nil {
+		return err
+	}
+	metrics.RecordingBytesSpooled.Add(float64(len(data)))
+	if len(o.parts) == 1 {
+		signal(rec.wake) // the recording starts with its first part
+	}
+	if c.SegmentEnd {
+		signal(rec.dirty)
+	}
+	return nil
+}
+
+// closeObject ends the open object, if any, and leaves its file to the syncer.
+func (rec *recording) closeObject() error {
+	o := rec.open()
+	if o == nil {
+		return nil
+	}
+	if rec.file != nil {
+		rec.unsynced = append(rec.unsynced, rec.file)
+		rec.file = nil
+	}
+	signal(rec.dirty)
+	if o.Size == 0 {
+		return rec.record(&cut{N: o.N})
+	}
+	if rec.measured == nil { // too late to measure: the rendition's name is fixed now
+		if err := rec.record(&measured{}); err != nil {
+			return err
+		}
+	}
+	target := rec.target
+	if target == 0 {
+		target = targetFor(o)
+	}
+	if err := rec.record(&closed{Target: target}); err != nil {
+		return err
+	}
+	o.parts, o.closedAt = nil, time.Now()
+	signal(rec.wake)
+	return nil
+}
+
+// detach ends the stay of the stream that is recorded now, if any: its object
+// closes and the reconnect window begins.
+func (rec *recording) detach(now time.Time) {
+	t := rec.take
+	if t == nil {
+		return
+	}
+	rec.take = nil
+	if rec.journal == nil {
+		return
+	}
+	if t.joined {
+		if rec.provisional() != nil {
+			rec.force(&settled{Keep: true}) // nothing more can be known
+		}
+		if err := rec.closeObject(); err != nil {
+			rec.fail(err)
+			return
+		}
+		rec.force(&left{At: now})
+	}
+	rec.deadline = now.Add(rec.window())
+	if rec.window() == 0 {
+		rec.end(now, "")
+	}
+	signal(rec.wake)
+}
+
+func (rec *recording) window() time.Duration {
+	if rec.released {
+		return 0
+	}
+	return rec.Recording.ReconnectWindow
+}
+
+// expire ends a recording whose window has passed.
+func (rec *recording) expire(now time.Time) {
+	if rec.take == nil && rec.ending == nil && rec.journal != nil && !now.Before(rec.deadline) {
+		rec.end(rec.deadline, "")
+	}
+}
+
+// end lets nothing join any more. The driver does the rest.
+func (rec *recording) end(at time.Time, failure string) {
+	if rec.ending != nil {
+		return
+	}
+	rec.force(&ending{At: at.UTC(), Failure: failure})
+	signal(rec.wake)
+}
+
+// fail ends the recording because the spool cannot be written, and returns
+// why. What is there is stored all the same.
+func (rec *recording) fail(err error) error {
+	rec.log.Error("spool of recording cannot be written", "error", err)
+	rec.take = nil
+	if rec.provisional() != nil {
+		rec.force(&settled{Keep: true})
+	}
+	if rec.closeObject() != nil {
+		if o := rec.open(); o != nil && o.Size == 0 {
+			rec.force(&cut{N: o.N})
+		} else if o != nil {
+			rec.force(&closed{Target: max(rec.target, targetFor(o))})
+		}
+	}
+	rec.end(time.Now(), "the spool cannot be written: "+rootCause(err))
+	return err
+}
+
+// lost says why a take is not the recording's any more.
+func (rec *recording) lost() error {
+	switch {
+	case rec.ending != nil && rec.ending.Failure != "":
+		return errors.New(rec.ending.Failure)
+	case rec.ending != nil:
+		return errEnded
+	}
+	return errSuperseded
+}
+
+// rootCause is the innermost error's text: the reason without our paths.
+func rootCause(err error) string {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err.Error()
+		}
+		err = next
+	}
+}
+
+// signal wakes whoever waits on c, now or the next time.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

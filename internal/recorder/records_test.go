@@ -1,0 +1,122 @@
+package recorder
+
+import (
+	"math"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"anabranch/internal/journal"
+	"anabranch/internal/media"
+	"anabranch/internal/packager"
+	"anabranch/internal/resource"
+)
+
+var someRecords = []record{
+	&begun{
+		Recording: resource.Recording{ID: "h3Rk9Lq2Zw8T", StartedAt: time.Date(2026, 3, 1, 10, 0, 7, 0, time.UTC), ReconnectWindow: time.Minute},
+		Account:   "111122223333", Format: format{Width: 1280, Height: 720, FrameRate: 29.97}, Codecs: "avc1.4d401f",
+	},
+	&joined{ID: "st-1", At: time.Date(2026, 3, 1, 10, 0, 7, 1, time.UTC)},
+	&measured{FrameRate: 29.96, VideoBitrate: 2e6},
+	&header{Data: []byte{1, 2, 3}},
+	&opened{N: 0},
+	&part{Object: 0, Size: 88_000, Start: packager.Origin, Duration: 30_000, Time: time.UnixMilli(1772359207412).UTC(),
+		Segment: true, Independent: true, TS: packager.TSState{PAT: 1, PMT: 2, Video: 3, Audio: 15}},
+	&part{Object: 0, Size: 77_000, Start: packager.Origin + 30_000, Duration: 30_000, Time: time.UnixMilli(1772359207745).UTC()},
+	&closed{Target: 12},
+	&done{What: probed},
+	&done{What: told, N: 1},
+	&done{What: storedHeader},
+	&done{What: storedObject},
+	&done{What: announced},
+	&left{At: time.Date(2026, 3, 1, 10, 1, 7, 0, time.UTC)},
+	&joined{ID: "st-2", Provisional: true, Object: 1},
+	&opened{N: 1, Discontinuity: true},
+	&part{Object: 1, Size: 1, Start: -1, Duration: 1, Time: time.UnixMilli(-1).UTC()},
+	&settled{Keep: false},
+	&opened{N: 1},
+	&cut{N: 1},
+	&ending{At: time.Date(2026, 3, 1, 11, 0, 7, 0, time.UTC), Failure: "disk", Refused: true},
+}
+
+func TestRecords(t *testing.T) {
+	var s state
+	for _, r := range someRecords {
+		b, err := encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decode(b)
+		if err != nil {
+			t.Fatalf("decode %q: %v", b, err)
+		}
+		if !reflect.DeepEqual(got, r) {
+			t.Errorf("%+v becomes %+v", r, got)
+		}
+		if err := got.apply(&s); err != nil {
+			t.Errorf("apply %+v: %v", r, err)
+		}
+	}
+	if len(s.objects) != 1 || !s.objects[0].Stored || s.objects[0].Size != 165_000 || len(s.streams) != 1 || s.target != 12 || s.ending == nil {
+		t.Errorf("state: %+v", s)
+	}
+}
+
+// A recording of 48 hours has a journal of some tens of megabytes at most.
+func TestJournalSize(t *testing.T) {
+	p := part{
+		Object: 17_280, Size: 1 << 20, Start: media.TicksOf(96*time.Hour, media.VideoRate), Duration: 30_150,
+		Time: time.UnixMilli(1772359207412), TS: packager.TSState{PAT: 15, PMT: 15, Video: 15, Audio: 15},
+	}
+	b, err := encode(&p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if total := (8 + len(b)) * 3 * 48 * 3600; total > 25<<20 {
+		t.Errorf("parts take %d bytes each, %d MB in 48 hours", 8+len(b), total>>20)
+	}
+}
+
+// Whatever whole records a journal holds, it can be replayed or is refused, and
+// what is replayed can be gone on with.
+func FuzzReplay(f *testing.F) {
+	var all []byte
+	for _, r := range someRecords {
+		b, err := encode(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, []byte{}, []byte{})
+		f.Add(all, b, b)
+		all = b
+	}
+	f.Fuzz(func(t *testing.T, a, b, c []byte) {
+		dir := t.TempDir()
+		rec := &recording{dir: dir, log: discard, wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+		l, err := journal.Open(filepath.Join(dir, journalName), func([]byte) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range someRecords[:2] {
+			b, _ := encode(r)
+			l.Append(b)
+		}
+		for _, b := range [][]byte{a, b, c} {
+			if len(b) > 0 && len(b) < journal.MaxRecord {
+				l.Append(b)
+			}
+		}
+		l.Close()
+		if err := rec.recover(true, time.Now()); err != nil {
+			return
+		}
+		defer rec.close()
+		rec.next(time.Now())
+		rec.position()
+		if d := rec.duration(); d < 0 && d > math.MinInt64 {
+			t.Logf("duration %v", d)
+		}
+	})
+}

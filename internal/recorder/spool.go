@@ -1,0 +1,260 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"anabranch/internal/journal"
+	"anabranch/internal/resource"
+)
+
+// recover takes up what the spool holds. rows are the recordings that the
+// ledger takes for open.
+func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error {
+	entries, err := os.ReadDir(r.Dir)
+	if err != nil {
+		return fmt.Errorf("list spool: %w", err)
+	}
+	open := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		open[row.ID] = true
+	}
+	now := time.Now()
+	spooled := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		id := e.Name()
+		spooled[id] = true
+		rec := r.blank(id, "")
+		if err := rec.recover(open[id], now); err != nil {
+			rec.log.Error("recording cannot be recovered; its spool is left as it is", "error", err)
+			continue
+		}
+		if rec.journal == nil {
+			continue
+		}
+		rec.log = r.Log.With("channel", rec.Recording.ChannelARN.ID(), "recording", id)
+		rec.log.Info("recording recovered", "media", rec.duration(), "waits", rec.ending == nil)
+		r.all[id] = rec
+		channel := rec.Recording.ChannelARN
+		if cur := r.current[channel]; rec.ending == nil && (cur == nil || cur.Recording.StartedAt.Before(rec.Recording.StartedAt)) {
+			r.current[channel] = rec
+		}
+	}
+	for _, row := range rows {
+		if spooled[row.ID] {
+			continue
+		}
+		r.Log.Error("recording is lost: the spool does not have it", "channel", row.ChannelARN.ID(), "recording", row.ID)
+		if err := r.Ledger.FailRecording(ctx, row.ID, now.UTC(), row.Duration, "the spool of the recording is lost"); err != nil {
+			return fmt.Errorf("fail lost recording %s: %w", row.ID, err)
+		}
+	}
+	return nil
+}
+
+// recover replays the journal and brings the media files in line with it, so
+// that the recording is as if its stream had ended now. A spool from before
+// the first part was whole holds nothing and is removed; then the recording has
+// no journal.
+func (rec *recording) recover(known bool, now time.Time) (err error) {
+	log, err := journal.Open(filepath.Join(rec.dir, journalName), func(b []byte) error {
+		r, err := decode(b)
+		if err != nil {
+			return err
+		}
+		return r.apply(&rec.state)
+	})
+	if err != nil {
+		return err
+	}
+	rec.journal = log
+	defer func() {
+		if err != nil {
+			log.Close()
+		}
+	}()
+	if rec.Recording.ID == "" {
+		return rec.removeSpool()
+	}
+	if err := rec.recoverMedia(); err != nil {
+		return err
+	}
+	if known && rec.told == 0 {
+		rec.probed, rec.told = true, 1 // stopped between telling and writing that down
+	}
+	rec.unknown = !known
+	if rec.told == 0 && rec.empty() && (rec.ending == nil || rec.ending.Failure == "") {
+		return rec.removeSpool()
+	}
+	rec.deadline = now.Add(rec.window())
+	rec.expire(now)
+	return nil
+}
+
+// recoverMedia cuts every media file to its last whole part, and closes what
+// was open.
+func (rec *recording) recoverMedia() error {
+	for i := 0; i < len(rec.objects); i++ {
+		n := len(rec.objects)
+		if err := rec.recoverObject(&rec.objects[i]); err != nil {
+			return err
+		}
+		if len(rec.objects) < n {
+			i-- // it had no part
+		}
+	}
+	if j := rec.provisional(); j != nil {
+		// Without media the stream moved to a recording of its own.
+		n := len(rec.objects)
+		if err := rec.record(&settled{Keep: n > 0 && rec.objects[n-1].N >= j.Object}); err != nil {
+			return err
+		}
+	}
+	if err := rec.closeObject(); err != nil {
+		return err
+	}
+	for i := range rec.objects {
+		rec.objects[i].parts = nil
+	}
+	return nil
+}
+
+// recoverObject cuts the file of o to its last whole part. The size of a file
+// can be trusted after a power cut too: a file system grows it after the data.
+func (rec *recording) recoverObject(o *object) error {
+	if o.Stored {
+		return nil
+	}
+	path := filepath.Join(rec.dir, rec.objectName(o.N))
+	info, err := os.Stat(path)
+	var size int64
+	switch {
+	case err == nil:
+		size = info.Size()
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("recover object %d: %w", o.N, err)
+	}
+	whole, parts := int64(0), 0
+	for parts < len(o.parts) && whole+o.parts[parts].Size <= size {
+		whole += o.parts[parts].Size
+		parts++
+	}
+	if whole < size {
+		if err := os.Truncate(path, whole); err != nil {
+			return fmt.Errorf("recover object %d: %w", o.N, err)
+		}
+	}
+	if parts < len(o.parts) || parts == 0 {
+		rec.log.Warn("media that was journaled did not reach the disk", "object", o.N, "parts", len(o.parts)-parts)
+		return rec.record(&cut{N: o.N, Parts: parts})
+	}
+	return nil
+}
+
+// sync waits until all that was written is on the disk: media before the
+// journal that speaks of it.
+func (rec *recording) sync() error {
+	rec.syncing.Lock()
+	defer rec.syncing.Unlock()
+	rec.mu.Lock()
+	log, open, files, names := rec.journal, rec.file, rec.unsynced, rec.newNames
+	rec.unsynced, rec.newNames = nil, false
+	rec.mu.Unlock()
+
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, f.Sync(), f.Close())
+	}
+	if open != nil {
+		// A file that moved to another recording is synced there.
+		if err := open.Sync(); !errors.Is(err, os.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if log != nil {
+		errs = append(errs, log.Sync())
+	}
+	if names {
+		errs = append(errs, journal.SyncDir(rec.dir), journal.SyncDir(filepath.Dir(rec.dir)))
+	}
+	return errors.Join(errs...)
+}
+
+// keepSynced syncs whenever a live segment or an object is complete, until ctx
+// ends.
+func (rec *recording) keepSynced(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-rec.dirty:
+		}
+		if err := rec.sync(); err != nil {
+			rec.mu.Lock()
+			rec.fail(err)
+			rec.mu.Unlock()
+		}
+	}
+}
+
+// stop ends the stay of the stream that is recorded, for the server stops. The
+// driver of a recording that ended thereby goes on, any other ends.
+func (rec *recording) stop(now time.Time) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.detach(now)
+	rec.expire(now)
+	rec.stopped = true
+	if rec.ending == nil {
+		rec.cancel()
+	}
+}
+
+// close leaves the spool, synced, to the next start.
+func (rec *recording) close() error {
+	err := rec.sync()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.journal == nil {
+		return err
+	}
+	log := rec.journal
+	rec.journal = nil
+	return errors.Join(err, log.Close())
+}
+
+// removeSpool removes the recording's folder, the journal last: what a stop
+// leaves of it is either complete or void.
+func (rec *recording) removeSpool() error {
+	if rec.journal != nil {
+		rec.journal.Close()
+		rec.journal = nil
+	}
+	for _, f := range append(rec.unsynced, rec.file) {
+		if f != nil {
+			f.Close()
+		}
+	}
+	rec.unsynced, rec.file = nil, nil
+	entries, err := os.ReadDir(rec.dir)
+	if err != nil {
+		return fmt.Errorf("remove spool: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == journalName {
+			continue
+		}
+		if err := os.Remove(filepath.Join(rec.dir, e.Name())); err != nil {
+			return fmt.Errorf("remove spool: %w", err)
+		}
+	}
+	if err := os.RemoveAll(rec.dir); err != nil {
+		return fmt.Errorf("remove spool: %w", err)
+	}
+	return nil
+}
