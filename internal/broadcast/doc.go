@@ -1,0 +1,19 @@
+// Package broadcast keeps channels on air.
+//
+//	publisher → Feed ┬ clock → packager.Cutter ┬→ packager.CMAF → packager.Window → players
+//	                 │                         └→ recorder.Take → objects
+//	                 └ session and its events → Sessions
+//
+// Two lives are told apart. A stream is one publisher's stay: it has an id, a
+// session and a [Feed], and ends with its connection. A [Broadcast] is what
+// viewers watch: it begins with a channel's first stream, goes on through
+// reconnects and restarts of the server, and ends when the publisher has
+// stayed away for longer than the recording's reconnect window and the grace
+// of the live playlist. All its streams share one timeline that never goes
+// back: the first picture after a join begins where the last one ended.
+//
+// Who may publish is decided in [Manager.Publish]. A second connection with
+// the right key is held for a moment: if the first still delivers media the
+// newcomer is refused, if not, it takes over. So an encoder whose connection
+// died silently gets back on air at once, and nobody pushes a healthy one off.
+package broadcast

@@ -1,0 +1,257 @@
+package broadcast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"anabranch/internal/packager"
+	"anabranch/internal/recorder"
+	"anabranch/internal/resource"
+)
+
+// Sessions is what broadcasts need of the database. Every call is one
+// transaction that stores a change together with its events.
+type Sessions interface {
+	// ChannelByStreamKey finds the channel a key belongs to; NotFound when it
+	// belongs to none.
+	ChannelByStreamKey(ctx context.Context, value string) (resource.Channel, error)
+	// Channel reads a channel; NotFound when there is none.
+	Channel(ctx context.Context, arn resource.ARN) (resource.Channel, error)
+	// RecordingConfiguration reads one; NotFound when there is none.
+	RecordingConfiguration(ctx context.Context, arn resource.ARN) (resource.RecordingConfiguration, error)
+	// BeginStream opens a session. Conflict when the channel has an open one,
+	// NotFound when channel or key are gone by now.
+	BeginStream(ctx context.Context, channel resource.ARN, key, streamID string, at time.Time) (resource.StreamSession, error)
+	// SetIngestConfiguration stores what the publisher sends.
+	SetIngestConfiguration(ctx context.Context, streamID string, one *resource.IngestConfiguration, all *resource.IngestConfigurations) error
+	// AppendEvent stores an event.
+	AppendEvent(ctx context.Context, e resource.Event) error
+	// EndStream closes a session, with the reason when it failed. Closing it
+	// again changes nothing.
+	EndStream(ctx context.Context, streamID string, at time.Time, failure string) error
+	// OpenStreams lists the sessions that are not closed.
+	OpenStreams(ctx context.Context) ([]resource.StreamSession, error)
+}
+
+// Config is what a Manager is made of.
+type Config struct {
+	// Dir holds the live windows, one folder for each channel.
+	Dir string
+	// Grace is how long at least a live playlist waits for a dropped
+	// publisher.
+	Grace time.Duration
+	// MediaBase is what media URIs in a channel's playlists start with.
+	MediaBase func(ch *resource.Channel) string
+	Place     resource.Place
+	Sessions  Sessions
+	Recorder  *recorder.Recorder
+	Log       *slog.Logger
+}
+
+// afterlife is how long an ended playlist is still served.
+const afterlife = 60 * time.Second
+
+// Manager knows every channel on air.
+type Manager struct {
+	Config
+
+	// ctx ends when the server stops; streams that begin after it are refused.
+	ctx  context.Context
+	stop context.CancelFunc
+
+	// mu guards byID and stopped. It is never held across a call out of this
+	// package. A channel that was on air once stays in byID until it is
+	// deleted.
+	mu      sync.RWMutex
+	byID    map[string]*Broadcast
+	stopped bool
+}
+
+// NewManager makes a Manager and recovers the broadcasts that a stop or a
+// crash of the server interrupted: their playlists go on where they were, and
+// wait for their publishers as if those had dropped now.
+func NewManager(ctx context.Context, cfg Config) (*Manager, error) {
+	m := &Manager{Config: cfg, byID: make(map[string]*Broadcast)}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make folder of live windows: %w", err)
+	}
+	open, err := cfg.Sessions.OpenStreams(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list open streams: %w", err)
+	}
+	for _, s := range open {
+		if err := cfg.Sessions.EndStream(ctx, s.StreamID, time.Now(), ""); err != nil {
+			return nil, fmt.Errorf("end stream %s of the last run: %w", s.StreamID, err)
+		}
+	}
+	entries, err := os.ReadDir(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("list live windows: %w", err)
+	}
+	for _, e := range entries {
+		if err := m.recover(ctx, e.Name()); err != nil {
+			return nil, fmt.Errorf("recover live window of channel %s: %w", e.Name(), err)
+		}
+	}
+	return m, nil
+}
+
+// recover takes up the live window of one channel, or removes it when nobody
+// can be watching it any more.
+func (m *Manager) recover(ctx context.Context, id string) error {
+	dir := filepath.Join(m.Dir, id)
+	channel, err := m.Sessions.Channel(ctx, m.Place.ARN(resource.KindChannel, id))
+	if kindOf(err) == resource.NotFound {
+		return os.RemoveAll(dir)
+	}
+	if err != nil {
+		return err
+	}
+	b := newBroadcast(m, channel)
+	if err := b.open(); err != nil {
+		m.Log.Error("live window cannot be recovered and is given up", "channel", id, "error", err)
+		return os.RemoveAll(dir)
+	}
+	if info := b.window.Info(); !info.Playable || info.Ended {
+		return b.window.Remove()
+	}
+	if err := b.window.Interrupt(); err != nil {
+		return err
+	}
+	if arn := channel.RecordingConfigurationARN; arn != "" {
+		rc, err := m.Sessions.RecordingConfiguration(ctx, arn)
+		if err != nil && kindOf(err) != resource.NotFound {
+			return err
+		}
+		b.patience = max(m.Grace, rc.ReconnectWindow())
+	}
+	m.byID[id] = b
+	b.wait(b.patience)
+	m.Log.Info("live window recovered", "channel", id, "waits", b.patience)
+	return nil
+}
+
+// Run keeps the channels on air until ctx ends. Then it ends every stream, in
+// such a way that the next start goes on with the broadcasts and recordings,
+// and returns when all of it is stored.
+func (m *Manager) Run(ctx context.Context) error {
+	<-ctx.Done()
+	m.mu.Lock()
+	m.stopped = true
+	all := make([]*Broadcast, 0, len(m.byID))
+	for _, b := range m.byID {
+		all = append(all, b)
+	}
+	m.mu.Unlock()
+
+	var streams sync.WaitGroup
+	for _, b := range all {
+		streams.Go(func() { b.shutdown(errStopping) })
+	}
+	streams.Wait()
+	m.stop()
+	return nil
+}
+
+var errStopping = &Refused{Code: CodeFailed, Reason: "the server is stopping; reconnect to go on"}
+
+// View is a broadcast as its viewers see it.
+type View struct {
+	Channel resource.Channel
+	Window  *packager.Window
+	// StreamID is the stream on air, empty while its publisher is gone.
+	StreamID string
+}
+
+// Lookup finds a channel's broadcast. It is false when the channel is not on
+// air and has not been within the last minute.
+func (m *Manager) Lookup(channelID string) (*View, bool) {
+	m.mu.RLock()
+	b := m.byID[channelID]
+	m.mu.RUnlock()
+	if b == nil {
+		return nil, false
+	}
+	v := b.view.Load()
+	return v, v != nil
+}
+
+// Health says how well media arrives.
+func (m *Manager) Health(channel resource.ARN) resource.StreamHealth {
+	if f := m.feed(channel); f != nil {
+		return f.health()
+	}
+	return resource.UnknownHealth
+}
+
+// Stop ends a channel's stream and returns when that is stored. It is
+// NotBroadcasting when the channel has none.
+func (m *Manager) Stop(_ context.Context, channel resource.ARN) error {
+	f := m.feed(channel)
+	if f == nil {
+		return resource.NotBroadcastingError(channel)
+	}
+	f.end(&Refused{Code: CodeFailed, Reason: "the stream was stopped by StopStream"}, "")
+	return nil
+}
+
+// Changed takes note of a channel that was updated or deleted while offline.
+// What waits for its publisher under settings that are gone ends at once.
+func (m *Manager) Changed(ctx context.Context, arn resource.ARN) {
+	channel, err := m.Sessions.Channel(ctx, arn)
+	if err != nil && kindOf(err) != resource.NotFound {
+		m.Log.Error("changed channel cannot be read", "channel", arn.ID(), "error", err)
+		return
+	}
+	m.Recorder.Release(arn, channel.RecordingConfigurationARN)
+	m.mu.Lock()
+	b := m.byID[arn.ID()]
+	if err != nil {
+		delete(m.byID, arn.ID())
+	}
+	m.mu.Unlock()
+	if b != nil {
+		b.changed(channel)
+	}
+}
+
+func (m *Manager) feed(channel resource.ARN) *Feed {
+	m.mu.RLock()
+	b := m.byID[channel.ID()]
+	m.mu.RUnlock()
+	if b == nil {
+		return nil
+	}
+	return b.current()
+}
+
+// broadcast finds or makes the broadcast of a channel.
+func (m *Manager) broadcast(ch resource.Channel) (*Broadcast, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped {
+		return nil, errStopping
+	}
+	b := m.byID[ch.ID()]
+	if b == nil {
+		b = newBroadcast(m, ch)
+		m.byID[ch.ID()] = b
+	}
+	return b, nil
+}
+
+// kindOf is the kind of a resource error, and Internal of any other.
+func kindOf(err error) resource.Kind {
+	var e *resource.Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return resource.Internal
+}

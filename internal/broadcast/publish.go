@@ -1,0 +1,89 @@
+package broadcast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"anabranch/internal/metrics"
+	"anabranch/internal/resource"
+)
+
+// Request is a publisher's wish to go on air.
+type Request struct {
+	Key        string // the stream key, a secret
+	Protocol   string // "RTMP" or "RTMPS"
+	Secure     bool   // it came over TLS
+	RemoteAddr string
+}
+
+// The codes of a refusal, as RTMP's onStatus tells them.
+const (
+	CodeBadName  = "NetStream.Publish.BadName"  // the channel is taken
+	CodeRejected = "NetStream.Publish.Rejected" // the key is wrong, or this stream is not allowed; OBS does not try again
+	CodeFailed   = "NetStream.Publish.Failed"   // the stream was ended
+)
+
+// Refused says why a publisher is turned away or sent off. Its text is meant
+// for them.
+type Refused struct {
+	Code   string // one of the codes above
+	Reason string
+}
+
+func (r *Refused) Error() string { return r.Reason }
+
+// Publish lets a publisher on air. It may take as long as the hold of a
+// second connection, 2.5 s. The error of a refusal is a *[Refused].
+//
+// A refusal that concerns a known channel is told in an event, too.
+func (m *Manager) Publish(ctx context.Context, req Request) (*Feed, error) {
+	channel, err := m.Sessions.ChannelByStreamKey(ctx, req.Key)
+	if kindOf(err) == resource.NotFound {
+		return nil, m.refuse(ctx, resource.Channel{}, req, &Refused{CodeRejected, "the stream key is not valid"})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find channel of stream key: %w", err)
+	}
+	if !req.Secure && !channel.InsecureIngest {
+		return nil, m.refuse(ctx, channel, req, &Refused{CodeRejected,
+			"the channel takes encrypted streams only: use RTMPS, or set insecureIngest"})
+	}
+	b, err := m.broadcast(channel)
+	if err != nil {
+		return nil, m.refuse(ctx, channel, req, err)
+	}
+	f := newFeed(b)
+	if err := f.open(ctx, req); err != nil {
+		f.end(err, "")
+		return nil, m.refuse(ctx, channel, req, err)
+	}
+	return f, nil
+}
+
+// refuse logs and tells a refusal, and returns the error for the publisher.
+func (m *Manager) refuse(ctx context.Context, ch resource.Channel, req Request, err error) error {
+	var refused *Refused
+	if !errors.As(err, &refused) {
+		if k := kindOf(err); k == resource.NotFound {
+			refused = &Refused{CodeRejected, "the stream key is not valid"}
+		} else {
+			return err
+		}
+	}
+	metrics.PublishersRefused.WithLabelValues(refused.Code).Inc()
+	m.Log.Warn("publisher refused", "channel", ch.ID(), "protocol", req.Protocol, "remote", req.RemoteAddr,
+		"code", refused.Code, "reason", refused.Reason)
+	if ch.ARN == "" {
+		return refused
+	}
+	failure := resource.Event{
+		DetailType: resource.StreamStateChange, Time: resource.Time(time.Now()), Resource: ch.ARN,
+		Detail: resource.StreamStateDetail{EventName: resource.StreamFailure, ChannelName: ch.Name, Reason: refused.Reason},
+	}
+	if err := m.Sessions.AppendEvent(ctx, failure); err != nil {
+		m.Log.Error("refusal cannot be told", "channel", ch.ID(), "error", err)
+	}
+	return refused
+}

@@ -1,0 +1,24 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// What broadcasts count.
+var (
+	StreamsLive = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "anabranch_streams_live",
+		Help: "Streams on air now.",
+	})
+	PublishersRefused = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "anabranch_publishers_refused_total",
+		Help: "Publishers turned away, by onStatus code.",
+	}, []string{"code"})
+	FramesDropped = factory.NewCounter(prometheus.CounterOpts{
+		Name: "anabranch_frames_dropped_total",
+		Help: "Frames that had no place on their broadcast's timeline.",
+	})
+	PartDelay = factory.NewHistogram(prometheus.HistogramOpts{
+		Name:    "anabranch_part_delay_seconds",
+		Help:    "Time from the arrival of a part's last frame to its place in the playlist.",
+		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1},
+	})
+)
