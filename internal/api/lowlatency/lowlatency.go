@@ -1,0 +1,180 @@
+// Package lowlatency has the operations of IVS low-latency streaming: channels,
+// stream keys, recording configurations, streams and tags.
+//
+//	api.Server → operation here ┬→ Store  (what is)
+//	                            └→ OnAir  (what happens now)
+//
+// What depends on where the server listens (endpoints and URLs) is not stored:
+// it is filled in whenever a channel is told, in snapshots too.
+package lowlatency
+
+import (
+	"context"
+	"net/http"
+
+	"anabranch/internal/api"
+	"anabranch/internal/auth"
+	"anabranch/internal/resource"
+)
+
+// Store is what the operations need of the database. Each call is one
+// transaction. Errors that a caller can act on are of type [resource.Error].
+type Store interface {
+	CreateChannel(ctx context.Context, ch resource.Channel, key resource.StreamKey) error
+	Channel(ctx context.Context, arn resource.ARN) (resource.Channel, error)
+	// Channels reads those of arns that exist, in any order.
+	Channels(ctx context.Context, arns []resource.ARN) ([]resource.Channel, error)
+	// ListChannels returns the position of the next page too, empty at the end;
+	// so does every list.
+	ListChannels(ctx context.Context, f resource.ChannelFilter, p resource.Page) ([]resource.Channel, string, error)
+	// UpdateChannel is a Conflict while the channel is live. An error of change
+	// is returned as it is, and nothing is stored then.
+	UpdateChannel(ctx context.Context, arn resource.ARN, change func(*resource.Channel) error) (resource.Channel, error)
+	// DeleteChannel is a Conflict while the channel is live. Its keys go too.
+	DeleteChannel(ctx context.Context, arn resource.ARN) error
+
+	// CreateStreamKey is QuotaExceeded when the channel has a key.
+	CreateStreamKey(ctx context.Context, key resource.StreamKey) error
+	StreamKey(ctx context.Context, arn resource.ARN) (resource.StreamKey, error)
+	StreamKeys(ctx context.Context, arns []resource.ARN) ([]resource.StreamKey, error)
+	ListStreamKeys(ctx context.Context, channel resource.ARN, p resource.Page) ([]resource.StreamKey, string, error)
+	DeleteStreamKey(ctx context.Context, arn resource.ARN) error
+
+	CreateRecordingConfiguration(ctx context.Context, rc resource.RecordingConfiguration) error
+	RecordingConfiguration(ctx context.Context, arn resource.ARN) (resource.RecordingConfiguration, error)
+	ListRecordingConfigurations(ctx context.Context, p resource.Page) ([]resource.RecordingConfiguration, string, error)
+	// DeleteRecordingConfiguration is a Conflict while a channel refers to it.
+	DeleteRecordingConfiguration(ctx context.Context, arn resource.ARN) error
+
+	// LiveStream is NotBroadcasting when the channel is offline.
+	LiveStream(ctx context.Context, channel resource.ARN) (resource.StreamSession, error)
+	ListLiveStreams(ctx context.Context, p resource.Page) ([]resource.StreamSession, string, error)
+	// StreamSession reads the newest session when streamID is empty.
+	StreamSession(ctx context.Context, channel resource.ARN, streamID string) (resource.StreamSession, error)
+	// ListStreamSessions lists the newest first.
+	ListStreamSessions(ctx context.Context, channel resource.ARN, p resource.Page) ([]resource.StreamSession, string, error)
+
+	Tags(ctx context.Context, arn resource.ARN) (resource.Tags, error)
+	TagResource(ctx context.Context, arn resource.ARN, tags resource.Tags) error
+	UntagResource(ctx context.Context, arn resource.ARN, keys []string) error
+}
+
+// OnAir is what the operations need of the channels on air.
+type OnAir interface {
+	// Stop ends a channel's stream and returns when that is stored. It is
+	// NotBroadcasting when there is none.
+	Stop(ctx context.Context, channel resource.ARN) error
+	// Changed takes note of a channel that was updated or deleted.
+	Changed(ctx context.Context, channel resource.ARN)
+	Health(channel resource.ARN) resource.StreamHealth
+}
+
+// Endpoints are where a channel is reached.
+type Endpoints struct {
+	IngestHost  string                        // of RTMP, without scheme and port
+	SRTHost     string                        // the same of SRT
+	PlaybackURL func(channelID string) string // of its multivariant playlist
+}
+
+// Config is what the operations are made of.
+type Config struct {
+	Place     resource.Place
+	Endpoints Endpoints
+	Store     Store
+	OnAir     OnAir
+	Sealer    *auth.Sealer // of page tokens
+	// ConfigurationCreated is called when a recording configuration was stored
+	// in state CREATING, for somebody to check it. It must not block.
+	ConfigurationCreated func()
+}
+
+// Service returns every operation of the model.
+func Service(cfg Config) api.Service {
+	s := &service{cfg}
+	const ok, noContent = http.StatusOK, http.StatusNoContent
+	operations := []api.Operation{
+		api.NewOperation("CreateChannel", ok, s.createChannel),
+		api.NewOperation("GetChannel", ok, s.getChannel),
+		api.NewOperation("BatchGetChannel", ok, s.batchGetChannel),
+		api.NewOperation("ListChannels", ok, s.listChannels),
+		api.NewOperation("UpdateChannel", ok, s.updateChannel),
+		api.NewOperation("DeleteChannel", noContent, s.deleteChannel),
+
+		api.NewOperation("CreateStreamKey", ok, s.createStreamKey),
+		api.NewOperation("GetStreamKey", ok, s.getStreamKey),
+		api.NewOperation("BatchGetStreamKey", ok, s.batchGetStreamKey),
+		api.NewOperation("ListStreamKeys", ok, s.listStreamKeys),
+		api.NewOperation("DeleteStreamKey", noContent, s.deleteStreamKey),
+
+		api.NewOperation("CreateRecordingConfiguration", ok, s.createRecordingConfiguration),
+		api.NewOperation("GetRecordingConfiguration", ok, s.getRecordingConfiguration),
+		api.NewOperation("ListRecordingConfigurations", ok, s.listRecordingConfigurations),
+		api.NewOperation("DeleteRecordingConfiguration", noContent, s.deleteRecordingConfiguration),
+
+		api.NewOperation("GetStream", ok, s.getStream),
+		api.NewOperation("ListStreams", ok, s.listStreams),
+		api.NewOperation("StopStream", ok, s.stopStream),
+		api.NewOperation("GetStreamSession", ok, s.getStreamSession),
+		api.NewOperation("ListStreamSessions", ok, s.listStreamSessions),
+
+		api.NewOperation("ListTagsForResource", ok, s.listTagsForResource).At(http.MethodGet, api.TagsPath),
+		api.NewOperation("TagResource", ok, s.tagResource).At(http.MethodPost, api.TagsPath),
+		api.NewOperation("UntagResource", ok, s.untagResource).At(http.MethodDelete, api.TagsPath),
+	}
+	for _, name := range []string{
+		"CreateAdConfiguration", "GetAdConfiguration", "ListAdConfigurations", "UpdateAdConfiguration", "DeleteAdConfiguration",
+		"InsertAdBreak",
+		"CreatePlaybackRestrictionPolicy", "GetPlaybackRestrictionPolicy", "ListPlaybackRestrictionPolicies",
+		"UpdatePlaybackRestrictionPolicy", "DeletePlaybackRestrictionPolicy",
+		"ImportPlaybackKeyPair", "GetPlaybackKeyPair", "ListPlaybackKeyPairs", "DeletePlaybackKeyPair",
+		"StartViewerSessionRevocation", "BatchStartViewerSessionRevocation",
+		"PutMetadata",
+	} {
+		operations = append(operations, api.NotImplemented(name))
+	}
+	return api.Service{Shapes: shapes, Operations: operations}
+}
+
+// service has the operations as its methods.
+type service struct{ Config }
+
+// none is the answer that has no members.
+type none struct{}
+
+// batchError says why one ARN of a batch has no answer.
+type batchError struct {
+	ARN     resource.ARN `json:"arn"`
+	Code    string       `json:"code"`
+	Message string       `json:"message"`
+}
+
+// batch puts what was found into the order in which it was asked for, each
+// once, and says what was not found.
+func batch[T any](arns []resource.ARN, found []T, arnOf func(*T) resource.ARN) (items []T, missing []batchError) {
+	byARN := make(map[resource.ARN]*T, len(found))
+	for i := range found {
+		byARN[arnOf(&found[i])] = &found[i]
+	}
+	items, missing = []T{}, []batchError{}
+	seen := make(map[resource.ARN]bool, len(arns))
+	for _, arn := range arns {
+		switch item := byARN[arn]; {
+		case seen[arn]:
+		case item != nil:
+			items = append(items, *item)
+		default:
+			missing = append(missing, batchError{arn, "404", resource.NotFoundError(arn).Error()})
+		}
+		seen[arn] = true
+	}
+	return items, missing
+}
+
+// tell makes what is told of a list's items.
+func tell[T, U any](items []T, f func(*T) U) []U {
+	told := make([]U, len(items))
+	for i := range items {
+		told[i] = f(&items[i])
+	}
+	return told
+}
