@@ -85,13 +85,19 @@ func (w *world) StartRecording(ctx context.Context, r resource.Recording) error 
 }
 
 func (w *world) JoinRecording(ctx context.Context, id, streamID string) error {
-	return w.call("join", func() {
+	var conflict error
+	err := w.call("join", func() {
 		r := w.rows[id]
-		if !slices.Contains(r.StreamIDs, streamID) {
+		switch {
+		case slices.Contains(r.StreamIDs, streamID):
+		case r.State != resource.RecordingStarted:
+			conflict = resource.Errorf(resource.Conflict, "recording is over")
+		default:
 			r.StreamIDs = append(slices.Clone(r.StreamIDs), streamID)
 			w.rows[id] = r
 		}
 	})
+	return errors.Join(err, conflict)
 }
 
 func (w *world) EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error {

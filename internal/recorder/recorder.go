@@ -44,7 +44,8 @@ type Objects interface {
 type Ledger interface {
 	// StartRecording stores a recording that started (Recording Start).
 	StartRecording(ctx context.Context, r resource.Recording) error
-	// JoinRecording adds a stream to a recording.
+	// JoinRecording adds a stream to a recording. It is a Conflict when that
+	// has ended.
 	JoinRecording(ctx context.Context, id, streamID string) error
 	// EndRecording ends one, with the length of its media (Recording End).
 	EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error

@@ -109,6 +109,9 @@ func (rec *recording) force(r record) {
 func (rec *recording) attach(t *Take, now time.Time) bool {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	if rec.take != nil {
+		rec.log.Warn("stream is not recorded any more: a newer one came", "stream", rec.take.stream.ID)
+	}
 	rec.detach(now)
 	rec.expire(now)
 	if rec.journal == nil || rec.ending != nil || rec.stopped {

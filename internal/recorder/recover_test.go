@@ -399,3 +399,33 @@ func TestRecoverStrangers(t *testing.T) {
 		t.Errorf("spool has %q", got)
 	}
 }
+
+// A spool that comes back after the ledger gave the recording up is stored, and
+// tells nothing more.
+func TestSpoolComesBack(t *testing.T) {
+	w, spool := newWorld(), ""
+	for n, at := 1, ""; at != "join"; n++ {
+		w, spool, at = killed(t, n, false, func(t *testing.T, r *Recorder) {
+			c := newCamera(30)
+			c.broadcast(t, r, 36)
+			c.again().broadcast(t, r, 36)
+			time.Sleep(time.Minute)
+		})
+	}
+	open(t, w, t.TempDir())
+	told := w.told()
+	if len(told) != 2 || !strings.HasPrefix(told[1], "Recording End Failure") {
+		t.Fatalf("told %q", told)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, w, spool)
+		stop := run(t, r)
+		time.Sleep(time.Minute)
+		stop()
+	})
+	wantTold(t, w, told...)
+	wantWhole(t, w, w.recordings()[0])
+	if left := spooled(t, spool); len(left) > 0 {
+		t.Errorf("spool still has %q", left)
+	}
+}

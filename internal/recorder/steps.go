@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,7 +83,11 @@ func (rec *recording) tellStart(ctx context.Context) error {
 func (rec *recording) tellJoin(ctx context.Context) error {
 	row := rec.row()
 	n := rec.told
-	if err := rec.ledger.JoinRecording(ctx, row.ID, row.StreamIDs[n]); err != nil {
+	err := rec.ledger.JoinRecording(ctx, row.ID, row.StreamIDs[n])
+	// The ledger gives up a recording whose spool is away at a start. Should the
+	// spool come back, its media is stored, but nothing more is told.
+	var over *resource.Error
+	if err != nil && !(errors.As(err, &over) && over.Kind == resource.Conflict) {
 		return fmt.Errorf("tell that stream joined recording: %w", err)
 	}
 	return rec.did(done{What: told, N: n + 1})

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -329,4 +330,52 @@ func TestStop(t *testing.T) {
 			wantWhole(t, w, w.recordings()[0])
 		})
 	}
+}
+
+// A journal that takes nothing any more ends the recording, too. What it holds
+// by then is found at the next start.
+func TestFullJournal(t *testing.T) {
+	outer := t
+	w := newWorld()
+	var spool string
+	var c *camera
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		r := open(t, w, dir)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		c = newCamera(60)
+		take := r.Begin(c.stream)
+		if err := c.shoot(t, take, 40); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		take.rec.mu.Lock()
+		take.rec.journal.Close()
+		take.rec.mu.Unlock()
+		if err := c.shoot(t, take, 1); err == nil {
+			t.Error("a full journal goes unnoticed")
+		}
+		take.End()
+		time.Sleep(time.Minute)
+		spool = copyTree(outer, dir)
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("run ends without the error of the journal")
+		}
+	})
+	wantTold(t, w, "Recording Start "+c.stream.ID)
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, w, spool)
+		stop := run(t, r)
+		time.Sleep(2 * time.Minute)
+		stop()
+	})
+	wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID)
+	rec := w.recordings()[0]
+	if rec.Duration.Round(time.Millisecond) != 13333*time.Millisecond {
+		t.Errorf("duration %v, want 13.333s", rec.Duration)
+	}
+	wantWhole(t, w, rec)
 }
