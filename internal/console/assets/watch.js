@@ -1,0 +1,290 @@
+// Plays one channel for as long as the page is open: waits for it when it is
+// offline, goes on through interruptions, and starts again after the end.
+//
+//   attempt → offline, ended or lost → look every 2 s → attempt → …
+//
+// An attempt is one player fed from one playback session. It mends what it can
+// by itself; only when that fails is it given up and a new one made.
+//
+// Tests and curious people find all of it in window.anabranch.
+'use strict';
+
+(() => {
+  const page = document.body;
+  const video = document.getElementById('video');
+  const source = new URL(page.dataset.source, location.href).href;
+  const query = new URLSearchParams(location.search);
+
+  // Milliseconds.
+  const LOOK_EVERY = 2000; // while there is nothing to play
+  const TICK = 250;
+  const STALE = 3000; // without a new part: the publisher, or the network, is gone
+  const STUCK = 6000; // media in the buffer, and still no progress
+  const BEHIND = 8000; // this much more than wanted, jump
+
+  const words = {
+    offline: 'The channel is offline. It starts here as soon as it is live.',
+    live: '',
+    reconnecting: 'Reconnecting. The picture goes on when the stream is back.',
+    ended: 'The stream has ended.',
+  };
+
+  let state = 'offline';
+  let hls = null;
+  const errors = []; // the newest of the player's, for diagnosis
+
+  // The page shows one state at a time.
+  function show(next) {
+    if (next === state && page.dataset.state === next) return;
+    state = next;
+    page.dataset.state = next;
+    document.querySelector('#state span').textContent = next;
+    document.getElementById('curtain').textContent = words[next];
+  }
+
+  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+  // --- the server's clock -------------------------------------------------
+
+  let ahead = null; // server's clock minus ours, in milliseconds
+
+  // The answer of the quickest of a few requests is the most exact.
+  async function setClock() {
+    let best = Infinity;
+    for (let i = 0; i < 4; i++) {
+      try {
+        const sent = performance.now();
+        const answer = await fetch('../clock', { cache: 'no-store' });
+        const { now } = await answer.json();
+        const trip = performance.now() - sent;
+        if (trip < best) {
+          best = trip;
+          ahead = now + trip / 2 - Date.now();
+        }
+      } catch {
+        return; // the next round may do better
+      }
+    }
+  }
+
+  const serverNow = () => Date.now() + (ahead ?? 0);
+
+  // Seconds from the server's clock back to the time the picture was received,
+  // as EXT-X-PROGRAM-DATE-TIME tells it; null when unknown.
+  function latency() {
+    let at = NaN;
+    if (hls) at = hls.playingDate?.getTime() ?? NaN;
+    else if (video.getStartDate) at = video.getStartDate().getTime() + video.currentTime * 1000;
+    return ahead === null || Number.isNaN(at) ? null : (serverNow() - at) / 1000;
+  }
+
+  // --- one attempt with hls.js --------------------------------------------
+
+  // Servers restart and networks fail: no answer, and answers that blame the
+  // server, are asked for again without end. A plain refusal is final.
+  const persist = (_policy, _count, isTimeout, response) =>
+    isTimeout || !response || response.code === 0 || response.code >= 500;
+
+  const policy = (maxLoadTimeMs, maxNumRetry, shouldRetry) => ({
+    default: {
+      maxTimeToFirstByteMs: 8000, // blocking requests are answered within 5 s
+      maxLoadTimeMs,
+      timeoutRetry: { maxNumRetry, retryDelayMs: 0, maxRetryDelayMs: 0, shouldRetry },
+      errorRetry: { maxNumRetry, retryDelayMs: 250, maxRetryDelayMs: 2000, shouldRetry },
+    },
+  });
+
+  const config = {
+    lowLatencyMode: true,
+    backBufferLength: 30,
+    maxLiveSyncPlaybackRate: 1.1, // how fast to catch up
+    liveSyncOnStallIncrease: 0.335, // one part more of distance after a stall
+    manifestLoadPolicy: policy(10000, 0), // LOOK_EVERY does the rest
+    playlistLoadPolicy: policy(15000, Infinity, persist),
+    fragLoadPolicy: policy(30000, Infinity, persist),
+  };
+
+  // Resolves to why it is over: 'offline', 'ended' or 'lost'.
+  function playWithHls() {
+    return new Promise((over) => {
+      const player = new Hls(config);
+      hls = player;
+      let newest = ''; // last part listed
+      let grown = performance.now(); // when it came
+      let ending = false; // ENDLIST is there
+      let troubles = 0; // fatal ones since media last arrived
+      let position = -1;
+      let moved = performance.now();
+
+      const finish = (why) => {
+        clearInterval(ticker);
+        player.stopLoad();
+        over(why);
+      };
+
+      player.on(Hls.Events.LEVEL_LOADED, (_event, { details }) => {
+        const now = `${details.lastPartSn} ${details.lastPartIndex} ${details.endSN}`;
+        if (now !== newest) {
+          grown = performance.now();
+          // The stall was not the network's fault: no more distance for it.
+          if (state === 'reconnecting' && details.partHoldBack) player.targetLatency = details.partHoldBack;
+        }
+        newest = now;
+        ending = !details.live;
+      });
+      player.on(Hls.Events.FRAG_BUFFERED, () => { troubles = 0; });
+      player.on(Hls.Events.ERROR, (_event, e) => {
+        errors.push({ at: Date.now(), type: e.type, details: e.details, fatal: e.fatal, code: e.response?.code, text: e.error?.message?.slice(0, 300) });
+        if (errors.length > 100) errors.shift();
+        if (!e.fatal) return;
+        const code = e.response?.code;
+        const ofPlaylist = e.details.startsWith('manifest') || e.details.startsWith('level');
+        if (ofPlaylist && code === 404) return finish('offline');
+        if (ofPlaylist && code >= 400) return finish('lost'); // a new session may do
+        if (e.details.startsWith('manifest') || ++troubles > 3) return finish('lost');
+        if (e.type === Hls.ErrorTypes.MEDIA_ERROR) player.recoverMediaError();
+        else setTimeout(() => player === hls && player.startLoad(), 500 * troubles);
+      });
+
+      const ticker = setInterval(() => {
+        const now = performance.now();
+        if (video.currentTime !== position) {
+          position = video.currentTime;
+          moved = now;
+        }
+        const parts = player.latestLevelDetails?.partTarget > 0;
+        const still = now - moved;
+        if (ending && (video.ended || still > STALE)) return finish('ended');
+        const stale = now - grown > (parts ? STALE : 4 * STALE) && !ending;
+        if (stale) show('reconnecting');
+        else if (newest && (video.paused || still < 2 * TICK)) show('live'); // the picture moves
+
+        // Woken by the first part after an interruption, the player would go on
+        // so close to the edge that it starved again at once.
+        const short = player.targetLatency - player.latency;
+        if (parts && !stale && !ending && !video.paused && still < TICK && video.readyState > 2 && short > 0.4 * player.targetLatency) {
+          video.pause();
+          setTimeout(start, 1000 * short);
+        }
+
+        const buffer = player.mainForwardBufferInfo;
+        if (!video.paused && still > STUCK && buffer?.len > 0.5) {
+          moved = now;
+          if (++troubles > 3) return finish('lost');
+          player.recoverMediaError();
+        }
+        // After sleep or starvation the way back to the edge may be long.
+        const behind = 1000 * (player.latency - player.targetLatency);
+        if (!ending && !video.paused && still < 2 * TICK && behind > BEHIND && player.liveSyncPosition > 0) {
+          video.currentTime = player.liveSyncPosition;
+        }
+      }, TICK);
+
+      player.loadSource(source);
+      player.attachMedia(video);
+      player.once(Hls.Events.MANIFEST_PARSED, start);
+    });
+  }
+
+  // --- one attempt with what the browser brings ---------------------------
+
+  function playNatively() {
+    return new Promise((over) => {
+      const listeners = new AbortController();
+      const on = (event, f) => video.addEventListener(event, f, { signal: listeners.signal });
+      let moved = performance.now();
+      const finish = (why) => {
+        clearInterval(ticker);
+        listeners.abort();
+        over(why);
+      };
+      on('timeupdate', () => { moved = performance.now(); show('live'); });
+      on('ended', () => finish('ended'));
+      on('error', () => {
+        errors.push({ at: Date.now(), details: video.error?.message, fatal: true });
+        finish('lost');
+      });
+      const ticker = setInterval(() => {
+        if (!video.paused && state === 'live' && performance.now() - moved > STALE) show('reconnecting');
+      }, TICK);
+      video.src = source;
+      start();
+    });
+  }
+
+  // Sound needs a click in most browsers, and pictures do not.
+  function start() {
+    video.play().catch(() => {
+      video.muted = true;
+      video.play().catch(() => {}); // the controls are there
+    });
+  }
+
+  function clear() {
+    hls?.destroy();
+    hls = null;
+    video.removeAttribute('src');
+  }
+
+  // --- for as long as the page is open ------------------------------------
+
+  // Tells whether there is something to play: 'live', 'ended', 'offline', or
+  // 'away' when the server does not answer.
+  async function look() {
+    try {
+      const answer = await fetch(source, { cache: 'no-store' });
+      if (!answer.ok) return answer.status < 500 ? 'offline' : 'away';
+      const lines = (await answer.text()).trim().split('\n');
+      const list = await fetch(new URL(lines.at(-1), answer.url), { cache: 'no-store' });
+      return (await list.text()).includes('#EXT-X-ENDLIST') ? 'ended' : 'live';
+    } catch {
+      return 'away';
+    }
+  }
+
+  const useHls = typeof Hls !== 'undefined' && Hls.isSupported() && query.get('player') !== 'native';
+  const useNative = !useHls && video.canPlayType('application/vnd.apple.mpegurl') !== '';
+
+  async function run() {
+    for (;;) {
+      const why = await (useHls ? playWithHls() : playNatively());
+      show(why === 'lost' && state === 'live' ? 'reconnecting' : why === 'lost' ? state : why);
+      for (;;) {
+        await sleep(LOOK_EVERY);
+        const found = await look();
+        if (found === 'live') break;
+        // The end stays told after the channel is gone, as does an interruption
+        // while the server is.
+        if (found === 'away') show(state === 'live' ? 'reconnecting' : state);
+        else if (found === 'ended' || state !== 'ended') show(found);
+      }
+      clear();
+    }
+  }
+
+  setInterval(() => {
+    const seconds = latency();
+    const playing = state === 'live' && seconds !== null && !video.paused;
+    document.getElementById('latency').textContent = playing ? `${seconds.toFixed(2)} s` : '–';
+    document.getElementById('picture').textContent = video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : '–';
+  }, 500);
+
+  document.getElementById('player').textContent =
+    useHls ? `hls.js ${Hls.version}` : useNative ? 'browser' : 'none';
+
+  window.anabranch = {
+    get hls() { return hls; },
+    video,
+    source,
+    errors,
+    state: () => state,
+    latency,
+    serverNow,
+  };
+
+  show('offline');
+  setClock();
+  setInterval(setClock, 60000);
+  if (useHls || useNative) run();
+  else document.getElementById('curtain').textContent = 'This browser cannot play HLS.';
+})();

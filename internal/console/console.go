@@ -1,0 +1,156 @@
+// Package console serves the web pages: at present the page that plays a
+// channel.
+//
+//	/watch/<channel id>   the page
+//	/assets/<file>        what it is made of
+//	/clock                the server's clock, for the page to measure latency by
+//
+// Pages are plain files in assets, embedded as they are. The one library,
+// hls.js, is put into assets/vendor by "make build"; without it the server
+// still builds, and the page says what is missing.
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+)
+
+//go:embed all:assets
+var embedded embed.FS
+
+// hlsJS is where the build puts the player library, below assets.
+const hlsJS = "vendor/hls.min.js"
+
+// Config is what a Server is made of.
+type Config struct {
+	// PlaybackPath is where a channel's multivariant playlist lies, from the
+	// server's root.
+	PlaybackPath func(channelID string) string
+}
+
+// Server answers browsers. Its handlers may run side by side.
+type Server struct {
+	Config
+	watch  *template.Template
+	assets map[string]asset
+}
+
+type asset struct {
+	content     []byte
+	contentType string
+	etag        string
+}
+
+// New makes a Server of the embedded files.
+func New(cfg Config) (*Server, error) {
+	files, err := fs.Sub(embedded, "assets")
+	if err != nil {
+		return nil, fmt.Errorf("open embedded assets: %w", err)
+	}
+	return newServer(cfg, files)
+}
+
+func newServer(cfg Config, files fs.FS) (*Server, error) {
+	s := &Server{Config: cfg, assets: make(map[string]asset)}
+	var err error
+	if s.watch, err = template.ParseFS(files, "watch.html"); err != nil {
+		return nil, fmt.Errorf("parse watch page: %w", err)
+	}
+	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) == ".html" {
+			return err
+		}
+		content, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		s.assets[name] = asset{
+			content:     content,
+			contentType: mime.TypeByExtension(path.Ext(name)),
+			etag:        `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`,
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read embedded assets: %w", err)
+	}
+	return s, nil
+}
+
+// Register adds the server's paths to mux.
+func (s *Server) Register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /watch/{channel}", s.page)
+	mux.HandleFunc("GET /assets/{file...}", s.file)
+	mux.HandleFunc("GET /clock", clock)
+}
+
+// channelID is the form of a resource id.
+var channelID = regexp.MustCompile(`^[a-zA-Z0-9-]{1,64}$`)
+
+// policy lets the page run and load only what comes from here. hls.js plays
+// from blobs, and runs its worker from one.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+
+// page answers with the page of a channel, whether there is such a channel or
+// not: the page goes on looking for it.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("channel")
+	if !channelID.MatchString(id) {
+		http.NotFound(w, r)
+		return
+	}
+	_, hasHLS := s.assets[hlsJS]
+	var b bytes.Buffer
+	err := s.watch.Execute(&b, map[string]any{
+		"Channel": id,
+		// Relative, so that the page also works below another path.
+		"Source": ".." + s.PlaybackPath(id),
+		"HLS":    hasHLS,
+	})
+	if err != nil {
+		http.Error(w, "page cannot be made", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b.Bytes()))
+}
+
+func (s *Server) file(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[strings.TrimPrefix(r.PathValue("file"), "/")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", a.contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-cache") // asked for again, answered with 304
+	h.Set("ETag", a.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
+}
+
+// clock tells the time in milliseconds since 1970.
+func clock(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	fmt.Fprintf(w, `{"now":%d}`, time.Now().UnixMilli())
+}

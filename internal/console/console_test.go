@@ -1,0 +1,138 @@
+package console
+
+import (
+	"encoding/json"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+)
+
+func playbackPath(id string) string { return "/api/video/v1/us-east-1.123456789012.channel." + id + ".m3u8" }
+
+// files are the assets, with the player library or without it.
+func files(t *testing.T, withHLS bool) fs.FS {
+	t.Helper()
+	sub, err := fs.Sub(embedded, "assets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := fstest.MapFS{}
+	for _, name := range []string{"watch.html", "watch.css", "watch.js", "icon.svg"} {
+		b, err := fs.ReadFile(sub, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = &fstest.MapFile{Data: b}
+	}
+	if withHLS {
+		all[hlsJS] = &fstest.MapFile{Data: []byte("var Hls;")}
+	}
+	return all
+}
+
+func serve(t *testing.T, withHLS bool) *http.ServeMux {
+	t.Helper()
+	s, err := newServer(Config{PlaybackPath: playbackPath}, files(t, withHLS))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	s.Register(mux)
+	return mux
+}
+
+func get(t *testing.T, mux *http.ServeMux, target string, header ...string) (*http.Response, string) {
+	t.Helper()
+	r := httptest.NewRequest("GET", target, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	b, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Result(), string(b)
+}
+
+func TestWatchPage(t *testing.T) {
+	for _, withHLS := range []bool{true, false} {
+		mux := serve(t, withHLS)
+		res, text := get(t, mux, "/watch/Kq7mZ2xWc9Lb")
+		if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("%s %v", res.Status, res.Header)
+		}
+		if !strings.Contains(text, `data-source="../api/video/v1/us-east-1.123456789012.channel.Kq7mZ2xWc9Lb.m3u8"`) {
+			t.Errorf("no source in\n%s", text)
+		}
+		if strings.Contains(text, "vendor/hls.min.js") != withHLS || strings.Contains(text, "make build") == withHLS {
+			t.Errorf("with hls.js: %v\n%s", withHLS, text)
+		}
+		csp := res.Header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("headers %v", res.Header)
+		}
+		// The policy allows no inline code or style.
+		for _, inline := range []string{"style=", "onclick", "javascript:", "<style"} {
+			if strings.Contains(text, inline) {
+				t.Errorf("page has %q", inline)
+			}
+		}
+	}
+}
+
+func TestNoSuchPage(t *testing.T) {
+	mux := serve(t, true)
+	for _, target := range []string{
+		"/watch/", "/watch/a.b", "/watch/%3Cscript%3E", "/watch/a%2fb", "/watch/" + strings.Repeat("a", 65),
+		"/assets/", "/assets/watch.html", "/assets/vendor", "/assets/..%2fconsole.go", "/assets/vendor/hls.js", "/assets/%00",
+	} {
+		if res, _ := get(t, mux, target); res.StatusCode != 404 {
+			t.Errorf("%s: %s", target, res.Status)
+		}
+	}
+}
+
+func TestAssets(t *testing.T) {
+	mux := serve(t, true)
+	for name, contentType := range map[string]string{
+		"watch.js": "javascript", "watch.css": "text/css", "icon.svg": "image/svg+xml", "vendor/hls.min.js": "javascript",
+	} {
+		res, text := get(t, mux, "/assets/"+name)
+		if res.StatusCode != 200 || text == "" || !strings.Contains(res.Header.Get("Content-Type"), contentType) {
+			t.Errorf("%s: %s %v", name, res.Status, res.Header)
+		}
+		if res, _ := get(t, mux, "/assets/"+name, "If-None-Match", res.Header.Get("ETag")); res.StatusCode != 304 {
+			t.Errorf("%s again: %s", name, res.Status)
+		}
+	}
+}
+
+// The binary serves whatever was embedded, player library or not.
+func TestEmbedded(t *testing.T) {
+	s, err := New(Config{PlaybackPath: playbackPath})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.assets["watch.js"]; !ok {
+		t.Error("watch.js is not embedded")
+	}
+}
+
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(1234 * time.Millisecond)
+		res, text := get(t, serve(t, true), "/clock")
+		var told struct{ Now int64 }
+		if err := json.Unmarshal([]byte(text), &told); err != nil || told.Now != time.Now().UnixMilli() || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s %v %v", text, err, res.Header)
+		}
+	})
+}

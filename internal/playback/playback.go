@@ -1,0 +1,72 @@
+// Package playback serves channels to players.
+//
+//	/api/video/v1/<region>.<account>.channel.<id>.m3u8   multivariant playlist
+//	        │ mints a session
+//	        ▼
+//	/v/<session>/<id>/playlist.m3u8                      media playlist, blocking
+//	        │ leads out of the session's path
+//	        ▼
+//	/live/<id>/<name>                                    parts, segments, init sections
+//
+// Every URI is relative to the playlist it stands in, so a proxy may serve all
+// of it below another path. Media is the same for all viewers and never
+// changes under its name: caches in front keep it for good.
+//
+// A session is a sealed token, not an entry in a table: it outlives restarts,
+// and any server with the same key knows it.
+package playback
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"anabranch/internal/auth"
+	"anabranch/internal/broadcast"
+	"anabranch/internal/resource"
+)
+
+// Channels is what playback needs of the channels on air.
+type Channels interface {
+	// Lookup finds a channel's broadcast, false when it is not on air.
+	Lookup(channelID string) (*broadcast.View, bool)
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Place    resource.Place
+	Channels Channels
+	Sealer   *auth.Sealer // of sessions
+	Log      *slog.Logger
+}
+
+// Server answers players. Its handlers may run side by side.
+type Server struct{ Config }
+
+// New makes a Server.
+func New(cfg Config) *Server { return &Server{Config: cfg} }
+
+// Register adds the server's paths to mux.
+func (s *Server) Register(mux *http.ServeMux) {
+	mux.Handle("/api/video/v1/{name}", s.handler("multivariant", s.multivariant))
+	mux.Handle("/v/{session}/{channel}/playlist.m3u8", s.handler("playlist", s.media))
+	mux.Handle("/live/{channel}/{name}", s.handler("media", s.live))
+}
+
+// Path is where a channel's multivariant playlist lies.
+func Path(p resource.Place, channelID string) string {
+	return "/api/video/v1/" + p.Region + "." + p.Account + ".channel." + channelID + ".m3u8"
+}
+
+// MediaBase is what media URIs in a channel's media playlists start with.
+func MediaBase(ch *resource.Channel) string { return "../../../live/" + ch.ID() + "/" }
+
+// channelID takes the channel out of the last element of a playback URL, in
+// its present or its older form with "aws.ivs." before it. It is false when
+// the URL is not one of this server's.
+func (s *Server) channelID(name string) (string, bool) {
+	name = strings.TrimPrefix(name, "aws.ivs.")
+	name, isPlaylist := strings.CutSuffix(name, ".m3u8")
+	id, isHere := strings.CutPrefix(name, s.Place.Region+"."+s.Place.Account+".channel.")
+	return id, isPlaylist && isHere && id != ""
+}
