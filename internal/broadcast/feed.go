@@ -151,6 +151,11 @@ func (f *Feed) Describe(d media.Description) error {
 		f.window = window
 		f.cutter = packager.NewCutter(start, f.emit)
 		f.clock = newClock(start, d.Rate(media.Audio))
+		if rc := f.session.RecordingConfiguration; rc != nil {
+			f.take = f.b.m.Recorder.Begin(recorder.Stream{
+				ID: f.id, Channel: f.session.Channel, Configuration: *rc, Description: d,
+			})
+		}
 		return f.cutter.Begin(d.Params)
 	case same:
 		return nil
@@ -204,8 +209,8 @@ func (f *Feed) emit(c *packager.Chunk) error {
 	if err := f.window.Append(c, data); err != nil {
 		return fmt.Errorf("publish part: %w", err)
 	}
-	if last := c.Video[len(c.Video)-1].Captured; !last.IsZero() {
-		metrics.PartDelay.Observe(time.Since(last).Seconds())
+	if n := len(c.Video); n > 0 {
+		metrics.PartDelay.Observe(time.Since(c.Video[n-1].Captured).Seconds())
 	}
 	if !f.live {
 		if err := f.start(); err != nil {
@@ -220,7 +225,7 @@ func (f *Feed) emit(c *packager.Chunk) error {
 	return nil
 }
 
-// start tells that the stream can be played, and begins to record it.
+// start tells that the stream can be played.
 func (f *Feed) start() error {
 	f.live = true
 	ch := &f.session.Channel
@@ -233,9 +238,6 @@ func (f *Feed) start() error {
 	}
 	f.log.Info("stream started", "width", f.described.Video.Width, "height", f.described.Video.Height,
 		"codecs", f.described.Codecs(), "encoder", f.described.Encoder)
-	if rc := f.session.RecordingConfiguration; rc != nil {
-		f.take = f.b.m.Recorder.Begin(recorder.Stream{ID: f.id, Channel: *ch, Configuration: *rc, Description: f.described})
-	}
 	return nil
 }
 

@@ -112,7 +112,7 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    8 << 10,
-		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
 	}
 
 	// The gateway outlives ctx, for the requests under way.
@@ -159,10 +159,16 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 // proxy hands requests on to the gateway, which must see them as they were
 // signed.
 func proxy(cfg *ServeConfig, transport http.RoundTripper) http.Handler {
-	log := slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn)
 	return &httputil.ReverseProxy{
 		Transport: transport,
-		ErrorLog:  log,
+		// It tells of clients that left amid an answer.
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() == nil {
+				cfg.Log.Warn("S3 request not answered", "method", r.Method, "path", r.URL.Path, "error", err)
+			}
+			w.WriteHeader(http.StatusBadGateway)
+		},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", "gateway"
 			r.Out.URL.RawQuery = r.In.URL.RawQuery

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// listeners are the sockets of a server. Each is owned by the part that
+// accepts on it; close is for those whose part never began.
+type listeners struct {
+	http, rtmp, rtmps, s3, admin net.Listener // s3 is nil without the embedded endpoint
+}
+
+// listen binds every address of cfg.
+func listen(cfg *Config) (l listeners, err error) {
+	type socket struct {
+		flag, addr string
+		ln         *net.Listener
+	}
+	sockets := []socket{
+		{"http-addr", cfg.HTTPAddr, &l.http},
+		{"rtmp-addr", cfg.RTMPAddr, &l.rtmp},
+		{"rtmps-addr", cfg.RTMPSAddr, &l.rtmps},
+		{"admin-addr", cfg.AdminAddr, &l.admin},
+	}
+	if cfg.S3Endpoint == "" {
+		sockets = append(sockets, socket{"s3-addr", cfg.S3Addr, &l.s3})
+	}
+	for _, s := range sockets {
+		if *s.ln, err = net.Listen("tcp", s.addr); err != nil {
+			l.close()
+			return listeners{}, fmt.Errorf("--%s: %w", s.flag, err)
+		}
+	}
+	return l, nil
+}
+
+func (l *listeners) close() {
+	for _, ln := range []net.Listener{l.http, l.rtmp, l.rtmps, l.s3, l.admin} {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+}
+
+// Endpoints are the addresses in use, as a client on this machine can dial
+// them. They are the content of endpoints.json.
+type Endpoints struct {
+	HTTP  string `json:"http"`
+	RTMP  string `json:"rtmp"`
+	RTMPS string `json:"rtmps"`
+	S3    string `json:"s3,omitempty"`
+	Admin string `json:"admin"`
+}
+
+// endpointsFile is there while the server is ready.
+const endpointsFile = "endpoints.json"
+
+func (l *listeners) endpoints() Endpoints {
+	return Endpoints{
+		HTTP: dialable(l.http), RTMP: dialable(l.rtmp), RTMPS: dialable(l.rtmps),
+		S3: dialable(l.s3), Admin: dialable(l.admin),
+	}
+}
+
+func (e Endpoints) json() []byte {
+	content, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // strings can be marshalled
+	}
+	return append(content, '\n')
+}
+
+// dialable is the address of ln, with the loopback address in place of a
+// wildcard.
+func dialable(ln net.Listener) string {
+	if ln == nil {
+		return ""
+	}
+	addr := ln.Addr().(*net.TCPAddr)
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(addr.Port))
+}
+
+// publicURL is the base of the URLs that the API returns: as configured, else
+// made of the public host and the port in use.
+func publicURL(cfg *Config, e Endpoints) string {
+	scheme, addr := "http", e.HTTP
+	switch {
+	case cfg.PublicURL != "":
+		return cfg.PublicURL
+	case cfg.TLSCert != "":
+		scheme, addr = "https", e.RTMPS
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	return scheme + "://" + net.JoinHostPort(cfg.PublicHost, port)
+}

@@ -1,0 +1,283 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"anabranch/internal/api"
+	"anabranch/internal/api/lowlatency"
+	"anabranch/internal/auth"
+	"anabranch/internal/broadcast"
+	"anabranch/internal/console"
+	"anabranch/internal/ingest"
+	"anabranch/internal/objectstore"
+	"anabranch/internal/playback"
+	"anabranch/internal/recorder"
+	"anabranch/internal/resource"
+	"anabranch/internal/store"
+)
+
+// Run runs a server until ctx ends, then finishes what is in flight, within
+// seconds, and returns nil. An error is a setting's, or that of a part that
+// could not start or go on.
+func Run(ctx context.Context, cfg Config) error {
+	err := serve(ctx, cfg, newLogger(os.Stderr, cfg.LogFormat, cfg.LogLevel), func(*server) {})
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // told to stop while it started
+	}
+	return err
+}
+
+// server is a running server.
+type server struct {
+	cfg         Config // prepared
+	log         *slog.Logger
+	dir         *dataDir
+	credentials credentials
+	place       resource.Place
+	sockets     listeners
+	endpoints   Endpoints
+	publicURL   string
+
+	store    *store.Store
+	objects  *objectstore.Client
+	recorder *recorder.Recorder
+	checker  *recorder.Checker
+	channels *broadcast.Manager
+	rtmp     *ingest.RTMPServer
+	tlsPort  *tlsPort
+	http     *http.Server
+	admin    *admin
+}
+
+// serve is Run, with a callback for when the server is ready.
+func serve(ctx context.Context, cfg Config, log *slog.Logger, ready func(*server)) (err error) {
+	if err := cfg.prepare(); err != nil {
+		return err
+	}
+	s := &server{cfg: cfg, log: log, place: resource.Place{Region: cfg.Region, Account: cfg.AccountID}}
+	if s.dir, err = openDataDir(cfg.DataDir); err != nil {
+		return err
+	}
+	defer s.dir.Close()
+	if err := s.removeEndpoints(); err != nil { // those of a server that was killed
+		return err
+	}
+	if s.sockets, err = listen(&cfg); err != nil {
+		return err
+	}
+	defer s.sockets.close()
+	s.endpoints = s.sockets.endpoints()
+	s.publicURL = publicURL(&cfg, s.endpoints)
+	if s.store, err = store.Open(ctx, store.Config{Path: s.dir.file("anabranch.db"), Log: log}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.store.Close()) }()
+	if err := s.assemble(ctx); err != nil {
+		return err
+	}
+
+	p := newParts(ctx)
+	s.start(p)
+	if p.ctx.Err() == nil {
+		err = s.announce()
+	}
+	if err == nil && p.ctx.Err() == nil {
+		ready(s)
+		p.wait()
+	}
+	s.admin.ready.Store(false)
+	log.Info("stopping", "cause", context.Cause(p.ctx))
+	return errors.Join(err, s.removeEndpoints(), p.stop())
+}
+
+// assemble makes every part of those it leans on. None runs yet.
+func (s *server) assemble(ctx context.Context) (err error) {
+	if s.credentials, err = openCredentials(s.dir, &s.cfg); err != nil {
+		return err
+	}
+	key, err := openSecretKey(s.dir)
+	if err != nil {
+		return err
+	}
+	sealer := auth.NewSealer(key)
+	cert, err := openCertificate(s.dir, &s.cfg, s.log)
+	if err != nil {
+		return err
+	}
+	s.admin = newAdmin()
+	if s.objects, err = objectstore.New(ctx, s.objectStore()); err != nil {
+		return err
+	}
+	if s.recorder, err = recorder.Open(ctx, recorder.Config{
+		Dir: s.dir.file("spool"), Objects: s.objects, Ledger: s.store, Place: s.place, Log: s.log,
+	}); err != nil {
+		return err
+	}
+	s.checker = &recorder.Checker{Store: s.store, Objects: s.objects, Log: s.log}
+	if s.channels, err = broadcast.NewManager(ctx, broadcast.Config{
+		Dir: s.dir.file("live"), Grace: s.cfg.LiveGrace, MediaBase: playback.MediaBase,
+		Place: s.place, Sessions: s.store, Recorder: s.recorder, Log: s.log,
+	}); err != nil {
+		return err
+	}
+	s.rtmp = ingest.NewRTMPServer(ingest.RTMPConfig{Publish: ingest.Into(s.channels), Log: s.log})
+	s.tlsPort = newTLSPort(s.sockets.rtmps, cert, func(ctx context.Context, conn net.Conn) {
+		s.rtmp.ServeConn(ctx, conn, true)
+	}, s.log)
+	handler, err := s.handler(sealer)
+	if err != nil {
+		return err
+	}
+	s.http = httpServer(tellTLS(handler), s.log)
+	return nil
+}
+
+// objectStore says where recordings go: to the endpoint of the settings, else
+// to the embedded one.
+func (s *server) objectStore() objectstore.Config {
+	if s.cfg.S3Endpoint == "" {
+		return objectstore.Config{
+			Endpoint: "http://" + s.endpoints.S3, Region: s.cfg.Region, PathStyle: true, Root: s.dir.file("buckets"),
+			AccessKeyID: s.credentials.accessKeyID, SecretAccessKey: s.credentials.secretAccessKey,
+		}
+	}
+	u, _ := url.Parse(s.cfg.S3Endpoint) // it was checked
+	return objectstore.Config{
+		Endpoint: s.cfg.S3Endpoint,
+		Region:   cmp.Or(s.cfg.S3Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), s.cfg.Region),
+		// AWS alone has a host name for each bucket everywhere.
+		PathStyle: !strings.HasSuffix(u.Hostname(), ".amazonaws.com"),
+	}
+}
+
+// handler divides the paths of the HTTP port: what players and browsers ask
+// for is named, the rest is the API's.
+func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
+	playbackPath := func(channelID string) string { return playback.Path(s.place, channelID) }
+	mux := http.NewServeMux()
+	playback.New(playback.Config{Place: s.place, Channels: s.channels, Sealer: sealer, Log: s.log}).Register(mux)
+	pages, err := console.New(console.Config{PlaybackPath: playbackPath})
+	if err != nil {
+		return nil, err
+	}
+	pages.Register(mux)
+	mux.Handle("/", api.New(api.Config{
+		Signatures: &auth.SigV4{
+			Region: s.cfg.Region, Service: "ivs",
+			Secret: func(id string) (string, bool) {
+				return s.credentials.secretAccessKey, id == s.credentials.accessKeyID
+			},
+		},
+		Log: s.log,
+		Services: []api.Service{lowlatency.Service(lowlatency.Config{
+			Place: s.place,
+			Endpoints: lowlatency.Endpoints{
+				IngestHost: s.cfg.PublicHost, SRTHost: s.cfg.PublicHost,
+				PlaybackURL: func(channelID string) string { return s.publicURL + playbackPath(channelID) },
+			},
+			Store: s.store, OnAir: s.channels, Sealer: sealer, ConfigurationCreated: s.checker.Poke,
+		})},
+	}))
+	return mux, nil
+}
+
+// start starts the parts, each after those it leans on. The end of a broadcast
+// is told to its publisher, so RTMP outlives the broadcasts; what it has sent
+// is recorded, so the recorder outlives both.
+func (s *server) start(p *parts) {
+	p.start("admin endpoint", func(ctx context.Context) error {
+		return serveHTTP(ctx, httpServer(s.admin, s.log), s.sockets.admin)
+	})
+	if s.sockets.s3 != nil {
+		s.startObjectStore(p)
+	}
+	p.start("recorder", s.recorder.Run)
+	p.start("check of buckets", s.checker.Run)
+	p.start("janitor", s.janitor)
+	p.start("RTMP", func(ctx context.Context) error { return s.rtmp.Run(ctx, s.sockets.rtmp) })
+	p.start("TLS port", s.tlsPort.Run)
+	p.start("broadcasts", s.channels.Run)
+	p.start("HTTP", func(ctx context.Context) error {
+		return serveHTTP(ctx, s.http, s.sockets.http, s.tlsPort.HTTP())
+	})
+}
+
+// startObjectStore starts the embedded S3 endpoint and returns when it answers.
+func (s *server) startObjectStore(p *parts) {
+	answers := make(chan struct{})
+	p.start("S3 endpoint", func(ctx context.Context) error {
+		return objectstore.Serve(ctx, objectstore.ServeConfig{
+			Listener: s.sockets.s3, Dir: s.dir.file("buckets"), Region: s.cfg.Region,
+			AccessKeyID: s.credentials.accessKeyID, SecretAccessKey: s.credentials.secretAccessKey,
+			PublicRecordings: s.cfg.PublicRecordings,
+			Ready:            func() { close(answers) },
+			Log:              s.log,
+		})
+	})
+	select {
+	case <-answers:
+	case <-p.ctx.Done():
+	}
+}
+
+// announce says that the server is ready, and where.
+func (s *server) announce() error {
+	if err := s.dir.write(endpointsFile, s.endpoints.json()); err != nil {
+		return err
+	}
+	s.admin.ready.Store(true)
+	e := s.endpoints
+	s.log.Info("ready", "http", e.HTTP, "rtmp", e.RTMP, "rtmps", e.RTMPS, "s3", cmp.Or(e.S3, s.cfg.S3Endpoint), "admin", e.Admin,
+		"data", s.dir.path, "version", Version())
+	if s.credentials.file != "" {
+		use := fmt.Sprintf("export AWS_SHARED_CREDENTIALS_FILE=%s AWS_REGION=%s AWS_DEFAULT_REGION=%[2]s AWS_ENDPOINT_URL_IVS=http://%[3]s",
+			s.credentials.file, s.cfg.Region, e.HTTP)
+		if e.S3 != "" {
+			use += " AWS_ENDPOINT_URL_S3=http://" + e.S3
+		}
+		s.log.Info("to use the AWS CLI and SDKs: "+use, "then", "aws ivs list-channels")
+	}
+	return nil
+}
+
+func (s *server) removeEndpoints() error {
+	if err := os.RemoveAll(s.dir.file(endpointsFile)); err != nil {
+		return fmt.Errorf("remove addresses in use: %w", err)
+	}
+	return nil
+}
+
+// sessionsKept is how long stream sessions are kept, as on AWS.
+const sessionsKept = 60 * 24 * time.Hour
+
+// janitor removes old stream sessions, once a day.
+func (s *server) janitor(ctx context.Context) error {
+	day := time.NewTicker(24 * time.Hour)
+	defer day.Stop()
+	for {
+		n, err := s.store.DeleteOldSessions(ctx, time.Now().Add(-sessionsKept))
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			s.log.Error("old stream sessions cannot be removed", "error", err)
+		case n > 0:
+			s.log.Info("old stream sessions removed", "sessions", n)
+		}
+		select {
+		case <-day.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

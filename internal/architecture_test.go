@@ -1,0 +1,134 @@
+// Package internal_test checks what is true of all packages together.
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// bands is the map of the code, from what talks to the outside down to the
+// words everyone speaks. A package imports from the bands below its own.
+var bands = []struct {
+	name     string
+	packages []string
+}{
+	{"command", []string{"cmd/anabranch"}},
+	{"app", []string{"internal/app"}},
+	{"edges", []string{
+		"internal/api", "internal/api/lowlatency", "internal/api/realtime", "internal/ingest", "internal/playback",
+		"internal/console", "internal/events", "internal/cluster", "internal/store",
+	}},
+	{"engines", []string{"internal/broadcast", "internal/recorder", "internal/stage", "internal/composition"}},
+	{"machines", []string{
+		"internal/packager", "internal/journal", "internal/transcode", "internal/rtc", "internal/objectstore", "internal/auth",
+	}},
+	{"words", []string{"internal/resource", "internal/media", "internal/metrics"}},
+}
+
+// sideways are the imports within one band that are meant to be.
+var sideways = map[string]string{
+	"internal/api/lowlatency": "internal/api",
+	"internal/api/realtime":   "internal/api",
+	"internal/broadcast":      "internal/recorder",
+	"internal/packager":       "internal/journal",
+}
+
+// outside holds what speaks to the finished program only: it imports nothing
+// of this module, in its tests neither.
+const outside = "e2e"
+
+// listed is what `go list` tells of a package.
+type listed struct {
+	ImportPath                         string
+	Doc                                string
+	Module                             struct{ Path string }
+	GoFiles                            []string
+	Imports, TestImports, XTestImports []string
+}
+
+// path is the package's folder in the module.
+func (p *listed) path() string { return strings.TrimPrefix(p.ImportPath, p.Module.Path+"/") }
+
+// own cuts imports down to those of this module, as folders.
+func (p *listed) own(imports []string) (paths []string) {
+	for _, i := range imports {
+		if path, ok := strings.CutPrefix(i, p.Module.Path+"/"); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		from := p.path()
+		if from == outside || strings.HasPrefix(from, outside+"/") {
+			for _, to := range p.own(slices.Concat(p.Imports, p.TestImports, p.XTestImports)) {
+				if !strings.HasPrefix(to, outside+"/") {
+					t.Errorf("%s imports %s, but it knows the program only from outside", from, to)
+				}
+			}
+			continue
+		}
+		if len(p.GoFiles) == 0 {
+			continue // tests alone
+		}
+		band := bandOf(from)
+		if band < 0 {
+			t.Errorf("%s is in no band: give it a place on the map", from)
+			continue
+		}
+		for _, to := range p.own(p.Imports) {
+			if below := bandOf(to); below <= band && sideways[from] != to {
+				t.Errorf("%s (%s) must not import %s: declare an interface, and let app hand over the value",
+					from, bands[band].name, to)
+			}
+		}
+	}
+}
+
+func TestPackagesTellTheirStory(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.Doc == "" && len(p.GoFiles) > 0 {
+			t.Errorf("%s has no package comment", p.path())
+		}
+	}
+}
+
+// bandOf is the index of the band that path is in, -1 when there is none.
+func bandOf(path string) int {
+	for i, b := range bands {
+		if slices.Contains(b.packages, path) {
+			return i
+		}
+	}
+	return -1
+}
+
+// packages lists the packages of the module.
+func packages(t *testing.T) (all []listed) {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Module,GoFiles,Imports,TestImports,XTestImports", "./...")
+	cmd.Dir = ".."
+	cmd.Stderr = t.Output()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
