@@ -2,11 +2,18 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// PackagerDropped counts frames that could not be packaged, by kind ("video",
-// "audio") and reason: "order" (not after the track's frame before), "key"
-// (before the first key frame), "end" (audio after the last video frame),
-// "overflow" (audio for which no video came), "track" (no such track).
-var PackagerDropped = factory.NewCounterVec(prometheus.CounterOpts{
-	Name: "anabranch_packager_frames_dropped_total",
-	Help: "Frames that could not be packaged.",
-}, []string{"kind", "reason"})
+// What cutters drop and add.
+var (
+	// PackagerDropped is by kind ("video", "audio") and reason: "order" (not
+	// after the track's frame before, or before the first picture), "key" (video
+	// before the first key frame), "end" (audio after the last picture),
+	// "overflow" (audio for which no video came), "track" (no such track).
+	PackagerDropped = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "anabranch_packager_frames_dropped_total",
+		Help: "Frames that could not be packaged.",
+	}, []string{"kind", "reason"})
+	PackagerSilence = factory.NewCounter(prometheus.CounterOpts{
+		Name: "anabranch_packager_silence_frames_total",
+		Help: "Audio frames of silence put in where a publisher's sound was missing.",
+	})
+)

@@ -24,28 +24,32 @@ const (
 // Chunk is what the [Cutter] yields: the frames of one partial segment, cut
 // once for every writer.
 //
-// A chunk and its frame slices belong to the cutter, which uses them again as
-// soon as emit has returned. The payloads are never written to and may be kept.
+// A chunk and its frame slices are the cutter's, which uses them again as soon
+// as emit has returned. The payloads are never written to and may be kept.
 type Chunk struct {
-	// Params describes the tracks of the chunk.
+	// Params describes the tracks.
 	Params media.Params
-	// Start is the DTS of the first video frame, in 90 kHz ticks on the run
-	// timeline.
+	// Start is where the chunk begins on the run timeline, in 90 kHz ticks. It
+	// is the DTS of the first video frame, unless a frame of an earlier chunk
+	// lasts beyond it.
 	Start media.Ticks
-	// Duration is from Start to the next chunk's Start, in 90 kHz ticks.
+	// Duration is in 90 kHz ticks. Start+Duration is the next chunk's Start,
+	// except that a Discontinuity may start later.
 	Duration media.Ticks
-	// Time is EXT-X-PROGRAM-DATE-TIME of Start, by the server's clock.
+	// Time is EXT-X-PROGRAM-DATE-TIME of Start, by the server's clock. It is
+	// never before the Time at which the chunk before ended.
 	Time time.Time
 	// Segment and SegmentEnd say that the chunk begins and ends a segment.
 	Segment, SegmentEnd bool
-	// Discontinuity says that something else than the chunk before is
-	// continued: the first chunk after a join, a jump or a change of Params.
-	// It implies Segment.
+	// Discontinuity marks the first chunk after a join, a jump or a change of
+	// Params. It implies Segment and Independent.
 	Discontinuity bool
-	// Independent says that the chunk starts with a key frame.
+	// Independent says that the first video frame is a key frame.
 	Independent bool
-	// Video and Audio are the frames in decoding order, with their durations.
-	// Video times are 90 kHz ticks, audio times count samples.
+	// Video and Audio are the frames whose DTS lies in the chunk, in decoding
+	// order, with their durations. Video times are 90 kHz ticks, audio times
+	// count samples. Video is empty where one frame lasts longer than a chunk;
+	// Audio, if there is a track, may hold silence that the cutter put in.
 	Video, Audio []media.Frame
 }
 

@@ -42,7 +42,9 @@ func CMAFInit(p media.Params) ([]byte, error) {
 		}
 	}
 	if p.Audio != nil {
-		addAudio(moov, p.Audio)
+		if err := addAudio(moov, p.Audio); err != nil {
+			return nil, fmt.Errorf("describe audio track: %w", err)
+		}
 	}
 	moov.Mvhd.NextTrackID = audioTrack + 1
 	var b bytes.Buffer
@@ -53,6 +55,9 @@ func CMAFInit(p media.Params) ([]byte, error) {
 }
 
 func addVideo(moov *mp4.MoovBox, v *media.VideoParams) error {
+	if len(v.SPS) > math.MaxUint16 || len(v.PPS) > math.MaxUint16 {
+		return fmt.Errorf("parameter sets of %d and %d bytes are too large", len(v.SPS), len(v.PPS))
+	}
 	avcC, err := mp4.CreateAvcC([][]byte{v.SPS}, [][]byte{v.PPS}, true)
 	if err != nil {
 		return err
@@ -65,13 +70,18 @@ func addVideo(moov *mp4.MoovBox, v *media.VideoParams) error {
 	return nil
 }
 
-func addAudio(moov *mp4.MoovBox, a *media.AudioParams) {
+func addAudio(moov *mp4.MoovBox, a *media.AudioParams) error {
+	const maxConfig = 64 // bytes; two say all there is to say of AAC-LC
+	if len(a.Config) > maxConfig {
+		return fmt.Errorf("AudioSpecificConfig of %d bytes is too large", len(a.Config))
+	}
 	rate := uint16(a.SampleRate)
 	if a.SampleRate > math.MaxUint16 {
 		rate = 0 // does not fit; the AudioSpecificConfig tells
 	}
 	entry := mp4.CreateAudioSampleEntryBox("mp4a", uint16(a.Channels), 16, rate, mp4.CreateEsdsBox(a.Config))
 	addTrack(moov, audioTrack, a.SampleRate, "audio", entry)
+	return nil
 }
 
 func addTrack(moov *mp4.MoovBox, id uint32, rate int, kind string, entry mp4.Box) *mp4.TrakBox {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -176,6 +178,27 @@ func TestCMAFGaps(t *testing.T) {
 			comparePackets(t, packets["video"], cs.video())
 			comparePackets(t, packets["audio"], cs.audio())
 		})
+	}
+}
+
+// What the cutter puts in for missing sound decodes to silence.
+func TestCMAFSilence(t *testing.T) {
+	src := realSources(t)[3]
+	for _, config := range [][]byte{{0x11, 0x90}, {0x12, 0x08}, {0x13, 0x90}, {0x10, 0x10}} {
+		p := media.Params{Video: src.params.Video, Audio: must(media.ParseAAC(config))}
+		cs := cut(t, p, src.frames)
+		cs.check(t)
+		path := filepath.Join(t.TempDir(), "a.mp4")
+		if err := os.WriteFile(path, packCMAF(t, p, cs), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		samples, err := run("ffmpeg", "-v", "warning", "-xerror", "-i", path, "-vn", "-f", "s16le", "-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(cs.audio()) * media.SamplesPerFrame * p.Audio.Channels * 2; len(samples) != n || len(bytes.Trim(samples, "\x00")) > 0 {
+			t.Errorf("config %x: %d bytes of sound, want %d of zeros", config, len(samples), n)
+		}
 	}
 }
 

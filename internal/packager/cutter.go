@@ -1,7 +1,7 @@
 package packager
 
 import (
-	"math"
+	"errors"
 	"time"
 
 	"anabranch/internal/media"
@@ -36,8 +36,10 @@ const (
 )
 
 const (
-	// maxQueued bounds the audio frames that wait for video: 10.9 s at 48 kHz.
-	maxQueued = 512
+	// Pictures wait for their sound for minWait, and for up to maxWait once it
+	// has been seen to come that late.
+	minWait = media.VideoRate
+	maxWait = 5 * media.VideoRate
 
 	// maxClockLag is how far PROGRAM-DATE-TIME may fall behind the server's
 	// clock before it is set again.
@@ -58,9 +60,11 @@ const (
 // A segment ends before a key frame. A GOP longer than the target duration is
 // divided evenly, going by the length of the GOP before.
 //
-// Audio belongs to the part its DTS falls into. If it arrives too late, it goes
-// with the part then open, in order. The newest audio frame waits for its
-// successor, one part at most, so that its duration can cover a hole.
+// Audio belongs to the part its DTS falls into, and reaches at least to the
+// part's end: a part waits for its sound, usually not for more than a second,
+// and what is missing then is filled with silence. Where the sound ends before
+// the pictures players stall, or load the segment again and again as hls.js
+// does.
 //
 // Frames that fit nowhere are dropped and counted: frames whose DTS is not
 // after that of the track's frame before; video until the first key frame;
@@ -72,10 +76,15 @@ type Cutter struct {
 	end    media.Ticks // of the last chunk emitted
 	now    time.Time   // program date and time of end
 
+	waiting []media.Frame // pictures whose sound has not come yet
+	newest  media.Ticks   // DTS of the newest of them, or of any picture before
+	wait    media.Ticks   // how long they wait
+
 	// part is the open part; Start, Segment and Discontinuity are set already.
 	// The last of its Video is the newest frame, whose duration is open. Video
 	// is empty only while a first key frame is waited for.
-	part Chunk
+	part  Chunk
+	sound soundtrack
 
 	segment media.Ticks // start of the open segment
 	keyed   bool        // the open segment starts with a key frame
@@ -83,19 +92,18 @@ type Cutter struct {
 	key     media.Ticks // DTS of the newest key frame
 	gop     media.Ticks // time between the last two, 0 when unknown
 	frame   media.Ticks // duration of the frame before the newest, at most maxPart
-
-	audio    []media.Frame // not emitted yet; the last without its duration
-	audioDTS media.Ticks   // DTS of the newest audio frame taken
+	shown   media.Ticks // greatest PTS since Begin
+	reorder media.Ticks // PTS−DTS of the first key frame since Begin
 }
 
 // NewCutter makes a cutter for a run that goes on at start, in 90 kHz ticks on
 // the run timeline. The first chunk of a run that starts at [Origin] has no
 // Discontinuity; a start anywhere else joins what was published before.
 //
-// The cutter hands each chunk to emit. An error of emit is returned as it is by
-// the method that was called; the chunk is not emitted again.
+// The cutter hands each chunk to emit. An error of emit is returned by the
+// method that was called; the chunk is not emitted again.
 func NewCutter(start media.Ticks, emit func(*Chunk) error) *Cutter {
-	return &Cutter{emit: emit, end: start, frame: nominalFrame, audioDTS: math.MinInt64}
+	return &Cutter{emit: emit, end: start, newest: start - 1, wait: minWait, frame: nominalFrame}
 }
 
 // Begin announces the tracks of the frames that follow. It is called before the
@@ -106,21 +114,49 @@ func NewCutter(start media.Ticks, emit func(*Chunk) error) *Cutter {
 func (c *Cutter) Begin(p media.Params) error {
 	err := c.Flush()
 	c.params = p
-	c.gop, c.frame = 0, nominalFrame
+	c.sound = soundtrack{params: p.Audio, frames: c.sound.frames}
+	c.wait, c.gop, c.frame = minWait, 0, nominalFrame
 	return err
 }
 
 // Write takes the next frame of a track. Frames come in decoding order within
 // their track, their times on the run timeline: video in 90 kHz ticks, audio in
-// samples. The tracks may be interleaved in any way, but no part waits for
-// audio.
+// samples. The tracks may be interleaved in any way, though audio that lags
+// behind delays the parts.
 func (c *Cutter) Write(f media.Frame) error {
-	if f.Kind == media.Audio {
-		c.queue(f)
+	switch {
+	case f.Kind == media.Audio:
+		lag := c.newest - f.DTS.Rescale(c.params.Rate(media.Audio), media.VideoRate)
+		c.wait = max(c.wait, min(lag+slack, maxWait))
+		c.sound.push(f)
+	case f.DTS <= c.newest:
+		drop(f, "order")
 		return nil
+	default:
+		c.waiting, c.newest = append(c.waiting, f), f.DTS
+		if f.DTS-c.waiting[0].DTS > c.wait {
+			c.sound.missing = true
+		}
 	}
+	return c.release()
+}
+
+// release takes in the pictures that need not wait any more.
+func (c *Cutter) release() error {
+	var err error
+	n := 0
+	for n < len(c.waiting) && err == nil && c.sound.reaches(c.waiting[n].DTS) {
+		err = c.picture(c.waiting[n])
+		n++
+	}
+	c.waiting = remove(c.waiting, n)
+	return err
+}
+
+// picture takes in a video frame.
+func (c *Cutter) picture(f media.Frame) error {
 	if n := len(c.part.Video); n > 0 && f.DTS-c.part.Video[n-1].DTS > maxGap {
-		if err := c.Flush(); err != nil {
+		if err := c.finish(); err != nil {
 			return err
 		}
 	}
@@ -129,11 +165,8 @@ func (c *Cutter) Write(f media.Frame) error {
 		c.open(f)
 		return nil
 	}
+	c.shown = max(c.shown, f.PTS)
 	last := &c.part.Video[n-1]
-	if f.DTS <= last.DTS {
-		drop(f, "order")
-		return nil
-	}
 	last.Duration = f.DTS - last.DTS
 	c.frame = min(last.Duration, maxPart)
 	if f.Key {
@@ -147,28 +180,34 @@ func (c *Cutter) Write(f media.Frame) error {
 }
 
 // Flush ends the stream: what is open becomes the last part of its segment. The
-// last video frame lasts as long as the one before it, at most [PartTarget]. Audio that starts after
-// its end is dropped, so that a join goes on exactly where the pictures ended.
-// [Cutter.Begin] must follow before the next frame.
+// last video frame lasts as long as the one before it, at most [PartTarget], and
+// until the last picture has been shown: a stream torn off before the B-frames
+// that lead up to a picture would otherwise reach into the next one.
+// Audio that starts after its end is dropped, so that a join goes on exactly
+// where the pictures ended. [Cutter.Begin] must follow before the next frame.
 func (c *Cutter) Flush() error {
+	c.sound.missing = true
+	err := c.release()
+	c.waiting = remove(c.waiting, len(c.waiting))
+	err = errors.Join(err, c.finish())
+	c.newest = c.end - 1
+	return err
+}
+
+// finish closes what is open.
+func (c *Cutter) finish() error {
 	var err error
 	if n := len(c.part.Video); n > 0 {
 		last := &c.part.Video[n-1]
-		last.Duration = c.frame
-		if n := len(c.audio); n > 0 {
-			c.audio[n-1].Duration = media.SamplesPerFrame
-		}
+		missing := c.shown - c.reorder - last.DTS // what torn-off frames would have taken
+		last.Duration = c.frame + min(max(missing, 0), maxPart)
 		end := last.DTS + last.Duration
 		if err = c.split(last.DTS, end, maxSegment); err == nil {
 			err = c.close(end, true)
 		}
 	}
-	for _, f := range c.audio {
-		drop(f, "end")
-	}
 	c.part.Video = remove(c.part.Video, len(c.part.Video))
-	c.audio = remove(c.audio, len(c.audio))
-	c.audioDTS = math.MinInt64
+	c.sound.stop()
 	return err
 }
 
@@ -176,27 +215,19 @@ func (c *Cutter) Flush() error {
 // ticks.
 func (c *Cutter) End() media.Ticks { return c.end }
 
-// open starts the first part after Begin with f, a key frame.
+// open starts the first part after Begin with f, if that is a key frame.
 func (c *Cutter) open(f media.Frame) {
-	switch {
-	case f.DTS < c.end:
-		drop(f, "order")
-		return
-	case !f.Key:
+	if !f.Key {
 		drop(f, "key")
 		return
 	}
-	early := 0
-	for early < len(c.audio) && c.audioTicks(c.audio[early].DTS) < f.DTS {
-		drop(c.audio[early], "key")
-		early++
-	}
-	c.audio = remove(c.audio, early)
+	c.sound.start(f.DTS)
 	c.part = Chunk{
 		Start: f.DTS, Segment: true, Discontinuity: c.end != Origin,
 		Video: append(c.part.Video, f),
 	}
 	c.segment, c.keyed, c.limit, c.key = f.DTS, true, segmentLimit(c.gop), f.DTS
+	c.shown, c.reorder = f.PTS, f.PTS-f.DTS
 }
 
 // closeBefore closes what cannot hold f. The frame before it starts at last.
@@ -240,30 +271,20 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	for video < len(c.part.Video) && c.part.Video[video].DTS < end {
 		video++
 	}
-	audio := 0
-	for ; audio < len(c.audio) && c.audioTicks(c.audio[audio].DTS) < end; audio++ {
-		f := &c.audio[audio]
-		if f.Duration != 0 {
-			continue
-		}
-		if c.audioTicks(f.DTS) >= c.part.Start {
-			break
-		}
-		f.Duration = media.SamplesPerFrame
-	}
+	audio := c.sound.until(end)
 
 	next := Chunk{Start: end, Segment: segmentEnd, Video: c.part.Video}
 	c.part.Params = c.params
 	c.part.Duration = end - c.part.Start
 	c.part.Time = c.clock()
 	c.part.SegmentEnd = segmentEnd
-	c.part.Video, c.part.Audio = c.part.Video[:video], c.audio[:audio]
+	c.part.Video, c.part.Audio = c.part.Video[:video], audio
 	c.part.Independent = video > 0 && c.part.Video[0].Key
 	c.now, c.end = c.part.Time.Add(c.part.Duration.Duration(media.VideoRate)), end
 	err := c.emit(&c.part)
 
 	next.Video = remove(next.Video, video)
-	c.audio = remove(c.audio, audio)
+	c.sound.frames = remove(c.sound.frames, len(audio))
 	c.part = next
 	if segmentEnd {
 		c.segment, c.limit = end, segmentLimit(c.gop)
@@ -284,32 +305,6 @@ func (c *Cutter) clock() time.Time {
 		return captured
 	}
 	return c.now
-}
-
-// queue takes an audio frame and gives the one before it its duration.
-func (c *Cutter) queue(f media.Frame) {
-	n := len(c.audio)
-	switch {
-	case c.params.Audio == nil:
-		drop(f, "track")
-		return
-	case f.DTS <= c.audioDTS:
-		drop(f, "order")
-		return
-	case n >= maxQueued:
-		// The oldest are those the open part needs.
-		drop(f, "overflow")
-		return
-	case n > 0 && c.audio[n-1].Duration == 0:
-		c.audio[n-1].Duration = f.DTS - c.audio[n-1].DTS
-	}
-	f.Duration = 0
-	c.audio, c.audioDTS = append(c.audio, f), f.DTS
-}
-
-// audioTicks is an audio time in 90 kHz ticks.
-func (c *Cutter) audioTicks(t media.Ticks) media.Ticks {
-	return t.Rescale(c.params.Audio.SampleRate, media.VideoRate)
 }
 
 // segmentLimit is how long a segment may become without a key frame when the

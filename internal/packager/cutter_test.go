@@ -3,249 +3,12 @@ package packager
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"anabranch/internal/media"
 )
-
-// The parameter sets of a 320x180 High profile stream, and AAC-LC stereo at 48
-// and mono at 44.1 kHz.
-var (
-	testVideo = must(media.ParseH264(
-		[]byte{0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0x9f, 0x9f, 0x01, 0x6c, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x1e, 0x07, 0x8a, 0x14, 0xcb},
-		[]byte{0x68, 0xeb, 0xec, 0xb2, 0x2c}))
-	testStereo = must(media.ParseAAC([]byte{0x11, 0x90}))
-	testMono   = must(media.ParseAAC([]byte{0x12, 0x08}))
-	testParams = media.Params{Video: testVideo, Audio: testStereo}
-)
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-// epoch is when the first frame of made-up streams is captured.
-var epoch = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
-
-// chunks collects what a cutter emits, copying what it may not keep.
-type chunks []Chunk
-
-func (cs *chunks) emit(c *Chunk) error {
-	kept := *c
-	kept.Video, kept.Audio = slices.Clone(c.Video), slices.Clone(c.Audio)
-	*cs = append(*cs, kept)
-	return nil
-}
-
-// video returns all video frames, and audio all audio frames.
-func (cs chunks) video() (all []media.Frame) {
-	for _, c := range cs {
-		all = append(all, c.Video...)
-	}
-	return all
-}
-
-func (cs chunks) audio() (all []media.Frame) {
-	for _, c := range cs {
-		all = append(all, c.Audio...)
-	}
-	return all
-}
-
-// stretch is a segment put together from its chunks.
-type stretch struct {
-	start, duration media.Ticks
-	keyed           bool
-}
-
-func (cs chunks) segments() (all []stretch) {
-	for _, c := range cs {
-		if c.Segment {
-			keyed := c.Independent && c.Video[0].DTS == c.Start
-			all = append(all, stretch{start: c.Start, keyed: keyed})
-		}
-		all[len(all)-1].duration += c.Duration
-	}
-	return all
-}
-
-// check reports every broken promise of the chunks of one run.
-func (cs chunks) check(t testing.TB) {
-	t.Helper()
-	if len(cs) == 0 {
-		return
-	}
-	var segment media.Ticks
-	var video, audio *media.Frame
-	for i := range cs {
-		c := &cs[i]
-		bad := func(format string, args ...any) {
-			t.Helper()
-			t.Errorf("chunk %d at %d (+%d): %s", i, c.Start, c.Duration, fmt.Sprintf(format, args...))
-		}
-		if c.Duration <= 0 || c.Duration > maxPart {
-			bad("duration out of range")
-		}
-		if c.Duration < minPart && !c.SegmentEnd {
-			bad("shorter than 85 %% of the target inside a segment")
-		}
-		if i > 0 {
-			prev := &cs[i-1]
-			if c.Segment != prev.SegmentEnd {
-				bad("Segment is %v after SegmentEnd %v", c.Segment, prev.SegmentEnd)
-			}
-			if c.Start != prev.End() && !c.Discontinuity || c.Start < prev.End() {
-				bad("starts at %d after an end at %d", c.Start, prev.End())
-			}
-			if c.Time.Before(prev.Time.Add(prev.Duration.Duration(media.VideoRate))) {
-				bad("program date and time goes back")
-			}
-			if !c.Discontinuity && !c.Params.Equal(prev.Params) {
-				bad("parameters change without a discontinuity")
-			}
-		}
-		if c.Segment {
-			segment = c.Start
-		}
-		if d := c.End() - segment; d > maxSegment {
-			bad("segment of %d ticks", d)
-		}
-		if c.Discontinuity && (!c.Segment || !c.Independent || c.Video[0].DTS != c.Start) {
-			bad("discontinuity without a key frame")
-		}
-		if c.Independent != (len(c.Video) > 0 && c.Video[0].Key) {
-			bad("Independent is %v", c.Independent)
-		}
-		if c.Discontinuity {
-			video, audio = nil, nil
-		}
-		for j := range c.Video {
-			f := &c.Video[j]
-			if f.DTS < c.Start || f.DTS >= c.End() || f.Duration <= 0 {
-				bad("video frame at %d lasting %d", f.DTS, f.Duration)
-			}
-			if video != nil && video.DTS+video.Duration != f.DTS {
-				bad("video frame at %d after one until %d", f.DTS, video.DTS+video.Duration)
-			}
-			video = f
-		}
-		for j := range c.Audio {
-			f := &c.Audio[j]
-			if f.DTS.Rescale(c.Params.Audio.SampleRate, media.VideoRate) >= c.End() || f.Duration <= 0 {
-				bad("audio frame at %d lasting %d", f.DTS, f.Duration)
-			}
-			if audio != nil && f.DTS <= audio.DTS {
-				bad("audio frame at %d after one at %d", f.DTS, audio.DTS)
-			}
-			audio = f
-		}
-		if c.SegmentEnd && (i+1 == len(cs) || cs[i+1].Discontinuity) && video.DTS+video.Duration != c.End() {
-			bad("last frame ends at %d", video.DTS+video.Duration)
-		}
-	}
-}
-
-// pictures makes a stream's video: n frames at rate, a key frame every gop, with
-// stamps of whole milliseconds as RTMP has them, each off by up to jitter.
-// With bframes, presentation is out of decoding order.
-func pictures(n int, rate float64, gop int, bframes bool, jitter time.Duration) []media.Frame {
-	rnd := rand.New(rand.NewPCG(1, uint64(rate*1000)))
-	frames := make([]media.Frame, n)
-	for i := range frames {
-		at := time.Duration(float64(i) / rate * float64(time.Second))
-		stamp := at
-		if jitter > 0 && i > 0 {
-			stamp += time.Duration(rnd.Int64N(int64(2*jitter))) - jitter
-		}
-		frames[i] = media.Frame{
-			Kind: media.Video, Key: i%gop == 0, Payload: []byte{0, 0, 0, 1, byte(i)},
-			DTS:      Origin + media.Ticks(stamp/time.Millisecond)*90,
-			Captured: epoch.Add(at),
-		}
-		frames[i].PTS = frames[i].DTS
-		if bframes {
-			frames[i].PTS += media.Ticks([]int{1, 3, 0, 0}[i%4]) * media.Ticks(90_000/rate)
-		}
-	}
-	return frames
-}
-
-// sounds makes n audio frames at rate, the first starting at start.
-func sounds(n, rate int, start media.Ticks) []media.Frame {
-	frames := make([]media.Frame, n)
-	for i := range frames {
-		dts := start.Rescale(media.VideoRate, rate) + media.Ticks(i)*media.SamplesPerFrame
-		frames[i] = media.Frame{Kind: media.Audio, Key: true, Payload: []byte{byte(i)}, DTS: dts, PTS: dts,
-			Captured: epoch.Add((dts.Rescale(rate, media.VideoRate) - Origin).Duration(media.VideoRate))}
-	}
-	return frames
-}
-
-// before returns the frames that start before end.
-func before(audio []media.Frame, end media.Ticks, rate int) []media.Frame {
-	n := 0
-	for n < len(audio) && audio[n].DTS.Rescale(rate, media.VideoRate) < end {
-		n++
-	}
-	return audio[:n]
-}
-
-// interleave merges tracks by DTS, as encoders send them.
-func interleave(video, audio []media.Frame, rate int) []media.Frame {
-	all := slices.Concat(video, audio)
-	slices.SortStableFunc(all, func(a, b media.Frame) int {
-		at := func(f media.Frame) int64 {
-			if f.Kind == media.Audio {
-				return int64(f.DTS.Rescale(rate, media.VideoRate))
-			}
-			return int64(f.DTS)
-		}
-		return int(at(a) - at(b))
-	})
-	return all
-}
-
-// cut runs frames through a cutter of a fresh run.
-func cut(t testing.TB, p media.Params, frames []media.Frame) chunks {
-	t.Helper()
-	var cs chunks
-	c := NewCutter(Origin, cs.emit)
-	if err := errors.Join(c.Begin(p), write(c, frames), c.Flush()); err != nil {
-		t.Fatal(err)
-	}
-	if len(cs) > 0 && c.End() != cs[len(cs)-1].End() {
-		t.Errorf("cutter ends at %d, last chunk at %d", c.End(), cs[len(cs)-1].End())
-	}
-	return cs
-}
-
-func write(c *Cutter, frames []media.Frame) error {
-	for _, f := range frames {
-		if err := c.Write(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// same compares frames but for their durations.
-func same(t testing.TB, got, want []media.Frame) {
-	t.Helper()
-	if len(got) != len(want) {
-		t.Errorf("%d frames, want %d", len(got), len(want))
-	}
-	for i := range min(len(got), len(want)) {
-		g, w := got[i], want[i]
-		if g.Kind != w.Kind || g.DTS != w.DTS || g.PTS != w.PTS || g.Key != w.Key || &g.Payload[0] != &w.Payload[0] {
-			t.Fatalf("frame %d: %v %d/%d, want %v %d/%d", i, g.Kind, g.DTS, g.PTS, w.Kind, w.DTS, w.PTS)
-		}
-	}
-}
 
 // Parts and segments keep their bounds at any frame rate and GOP, and no frame
 // is lost or altered.
@@ -265,7 +28,7 @@ func TestCutterBounds(t *testing.T) {
 					cs := cut(t, testParams, interleave(video, audio, 48000))
 					cs.check(t)
 					same(t, cs.video(), video)
-					same(t, cs.audio(), before(audio, cs[len(cs)-1].End(), 48000))
+					same(t, cs.heard(), before(audio, cs[len(cs)-1].End(), 48000))
 				})
 			}
 		}
@@ -352,8 +115,7 @@ func TestCutterParts(t *testing.T) {
 		got = append(got, s)
 	}
 	want := []string{
-		// The newest audio frame waits, so the first part has one less.
-		"+333 v10 a15 segment key", "+333 v10 a16", "+334 v10 a15",
+		"+333 v10 a16 segment key", "+333 v10 a16", "+334 v10 a15",
 		"+333 v10 a16 key", "+333 v10 a16", "+334 v10 a15 end",
 		"+333 v10 a16 segment key", "+166 v5 a8 end",
 	}
@@ -379,7 +141,7 @@ func TestCutterLongFrames(t *testing.T) {
 			cs := cut(t, testParams, interleave(video, audio, 48000))
 			cs.check(t)
 			same(t, cs.video(), video)
-			same(t, cs.audio(), before(audio, cs[len(cs)-1].End(), 48000))
+			same(t, cs.heard(), before(audio, cs[len(cs)-1].End(), 48000))
 			for i, c := range cs {
 				if len(c.Audio) == 0 {
 					t.Errorf("chunk %d has no audio", i)
@@ -483,7 +245,7 @@ func TestCutterJoin(t *testing.T) {
 }
 
 func TestCutterDrops(t *testing.T) {
-	good := interleave(pictures(60, 30, 30, true, 0), sounds(93, 48000, Origin), 48000)
+	good := interleave(shift(pictures(60, 30, 30, true, 0), 900), sounds(93, 48000, Origin+900), 48000)
 	want := cut(t, testParams, good)
 	back := media.Frame{Kind: media.Video, DTS: Origin - 900, Key: true, Payload: []byte{1}}
 	delta := media.Frame{Kind: media.Video, DTS: Origin, Payload: []byte{1}}
@@ -495,7 +257,7 @@ func TestCutterDrops(t *testing.T) {
 	got := cut(t, testParams, bad)
 	got.check(t)
 	same(t, got.video(), want.video())
-	same(t, got.audio(), want.audio())
+	same(t, got.heard(), want.heard())
 
 	t.Run("no audio track", func(t *testing.T) {
 		cs := cut(t, media.Params{Video: testVideo}, good)
@@ -510,7 +272,7 @@ func TestCutterDrops(t *testing.T) {
 		if err := errors.Join(write(c, good), write(c, sounds(100_000, 48000, Origin+300_000))); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(c.audio); n > maxQueued {
+		if n := len(c.sound.frames); n > maxQueued {
 			t.Errorf("%d audio frames queued", n)
 		}
 	})
@@ -520,33 +282,20 @@ func TestCutterAudio(t *testing.T) {
 	video := pictures(300, 30, 60, false, 0)
 	t.Run("late", func(t *testing.T) {
 		audio := sounds(400, 48000, Origin)
-		frames := interleave(video, audio, 48000)
-		slices.SortStableFunc(frames, func(a, b media.Frame) int { // half a second behind
-			at := func(f media.Frame) int64 {
-				if f.Kind == media.Audio {
-					return int64(f.DTS.Rescale(48000, 90000)) + 45_000
-				}
-				return int64(f.DTS)
-			}
-			return int(at(a) - at(b))
-		})
+		frames := lagging(video, audio, 48000, 45_000)
 		cs := cut(t, testParams, frames)
 		cs.check(t)
-		same(t, cs.audio(), audio)
+		same(t, cs.heard(), audio)
 	})
 	t.Run("hole", func(t *testing.T) {
 		audio := sounds(400, 48000, Origin)
 		audio = slices.Delete(audio, 100, 104)
 		cs := cut(t, testParams, interleave(video, audio, 48000))
 		cs.check(t)
-		same(t, cs.audio(), audio)
-		for i, f := range cs.audio()[:399-4] {
-			want := media.Ticks(1024)
-			if i == 99 {
-				want = 5 * 1024
-			}
-			if f.Duration != want {
-				t.Errorf("audio frame %d lasts %d samples, want %d", i, f.Duration, want)
+		same(t, cs.heard(), audio)
+		for i, f := range cs.heard()[:399-4] {
+			if f.Duration != 1024 {
+				t.Errorf("audio frame %d lasts %d samples", i, f.Duration)
 			}
 		}
 	})
@@ -555,13 +304,81 @@ func TestCutterAudio(t *testing.T) {
 		audio = slices.Delete(audio, 100, 300)
 		cs := cut(t, testParams, interleave(video, audio, 48000))
 		cs.check(t)
-		same(t, cs.audio(), audio)
-		for i, c := range cs { // the frame before the pause must not come after it
-			if len(c.Audio) > 0 && c.Audio[0].DTS.Rescale(48000, 90000) < c.Start-2*maxPart {
-				t.Errorf("chunk %d at %d has audio of %d", i, c.Start, c.Audio[0].DTS)
-			}
+		same(t, cs.heard(), audio)
+	})
+	t.Run("none", func(t *testing.T) {
+		cs := cut(t, testParams, video)
+		cs.check(t)
+		same(t, cs.video(), video)
+	})
+	t.Run("starts late", func(t *testing.T) {
+		audio := sounds(300, 48000, Origin+70_000)
+		cs := cut(t, testParams, interleave(video, audio, 48000))
+		cs.check(t)
+		same(t, cs.heard(), audio)
+	})
+	t.Run("resumes late", func(t *testing.T) { // half a second behind
+		audio := sounds(400, 48000, Origin)
+		audio = slices.Delete(audio, 100, 250)
+		cs := cut(t, testParams, lagging(video, audio, 48000, 45_000))
+		cs.check(t)
+		// What came while pictures did not wait is lost, at most what they are
+		// ahead by.
+		if n := len(audio) - len(cs.heard()); n > 26 {
+			t.Errorf("%d audio frames lost", n)
 		}
 	})
+	t.Run("very late", func(t *testing.T) {
+		audio := sounds(400, 48000, Origin)
+		cs := cut(t, testParams, lagging(video, audio, 48000, 180_000))
+		cs.check(t)
+		same(t, cs.video(), video)
+		if n := len(cs.heard()); n < 300 || cs.heard()[n-1].DTS != audio[399].DTS {
+			t.Errorf("only %d audio frames of 400 are left", n)
+		}
+	})
+}
+
+// Pictures wait for their sound, but not longer than a second, and not at all
+// when there is none any more.
+func TestCutterWait(t *testing.T) {
+	video, audio := pictures(300, 30, 30, false, 0), sounds(100, 48000, Origin)
+	for _, late := range []bool{false, true} {
+		var cs chunks
+		c := NewCutter(Origin, cs.emit)
+		c.Begin(testParams)
+		if !late {
+			write(c, audio)
+		}
+		longest := media.Ticks(0)
+		for i, f := range video {
+			if err := c.Write(f); err != nil {
+				t.Fatal(err)
+			}
+			if wait := f.DTS - c.End(); wait > longest {
+				longest = wait
+			}
+			if i > 100 && f.DTS-c.End() > maxPart {
+				t.Errorf("picture %d waits %d ticks although sound is missing", i, f.DTS-c.End())
+			}
+			if late && i == 20 {
+				if len(cs) > 0 {
+					t.Error("part without its sound")
+				}
+				write(c, audio)
+				if len(cs) != 2 {
+					t.Errorf("%d parts once the sound is there", len(cs))
+				}
+			}
+		}
+		if longest > minWait+maxPart {
+			t.Errorf("picture waits %d ticks", longest)
+		}
+		c.Flush()
+		cs.check(t)
+		same(t, cs.video(), video)
+		same(t, cs.heard(), audio)
+	}
 }
 
 func TestCutterTime(t *testing.T) {
@@ -696,4 +513,45 @@ func FuzzCutter(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A stream torn off before the B-frames that lead up to its last picture ends
+// when that picture has been shown, so that the pictures of the next stream
+// follow it. A stream that is complete ends with its last frame.
+func TestCutterTornReordering(t *testing.T) {
+	const frame = 3000
+	order := []media.Ticks{0, 3, 1, 2, 6, 4, 5, 9, 7, 8} // of presentation, one frame late
+	for n := 1; n <= len(order); n++ {
+		var cs chunks
+		c := NewCutter(Origin, cs.emit)
+		greatest := media.Ticks(0)
+		for range 2 {
+			check(t, c.Begin(media.Params{Video: testVideo}))
+			start := c.End()
+			for i, pts := range order[:n] {
+				f := media.Frame{DTS: start + media.Ticks(i)*frame, PTS: start + (pts+1)*frame, Key: i == 0, Payload: []byte{0}}
+				check(t, c.Write(f))
+			}
+		}
+		check(t, c.Flush())
+		for i, f := range cs.video() {
+			if i >= n && f.PTS <= greatest {
+				t.Errorf("%d frames: a picture of the second stream at %d, one of the first at %d", n, f.PTS, greatest)
+			}
+			if i < n {
+				greatest = max(greatest, f.PTS)
+			}
+		}
+		shown := 1 + slices.Max(order[:n]) // from the first picture to the end of the last
+		if want := max(media.Ticks(n), shown) * 2 * frame; c.End()-Origin != want {
+			t.Errorf("%d frames: both streams last %d, want %d", n, c.End()-Origin, want)
+		}
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -104,7 +104,11 @@ func (e *edge) render(delta bool) []byte {
 	switch msn, part := e.coming(); {
 	case e.ended:
 		p.line("#EXT-X-ENDLIST")
-	case !e.cfg.NoParts && !e.gap:
+	case e.gap:
+		// hls.js takes the last segment for the one in the making, and later
+		// finds the numbers wrong, unless some line follows it.
+		p.line("# publisher is away")
+	case !e.cfg.NoParts:
 		p = append(p, `#EXT-X-PRELOAD-HINT:TYPE=PART,URI="`...)
 		p = appendPartURI(p, e.cfg.MediaBase, msn, part)
 		p.line(`"`)

@@ -89,6 +89,7 @@ func TestPlaylist(t *testing.T) {
 #EXT-X-PART:DURATION=0.333333,URI="946684800.0.m4s",INDEPENDENT=YES
 #EXTINF:0.333333,
 946684800.m4s
+# publisher is away
 `},
 		{
 			name: "publisher back with the same picture, then with a larger one, then gone for good",

@@ -166,12 +166,13 @@ func (w *tsChunk) picture(f *media.Frame) {
 	w.dst = p.dst
 }
 
-// sound writes as many audio frames as one PES packet holds.
+// sound writes as many audio frames as one PES packet holds. Only the first has
+// a PTS, the others must follow without a hole.
 func (w *tsChunk) sound() {
 	n, size := 0, 0
 	for n < len(w.audio) {
 		frame := adtsSize + len(w.audio[n].Payload)
-		if n > 0 && size+frame > audioPES {
+		if n > 0 && (size+frame > audioPES || w.audio[n-1].Duration != media.SamplesPerFrame) {
 			break
 		}
 		n, size = n+1, size+frame

@@ -375,6 +375,9 @@ func TestTSContinues(t *testing.T) {
 // A chunk without pictures still carries the clock.
 func TestTSGaps(t *testing.T) {
 	audio := sounds(10, 48000, Origin)
+	for i := range audio {
+		audio[i].Duration = media.SamplesPerFrame
+	}
 	ts := NewTS(TSState{Video: 5})
 	b, err := ts.Append(nil, &Chunk{Params: testParams, Start: Origin, Duration: maxPart, Audio: audio})
 	if err != nil {

@@ -180,8 +180,13 @@ type PlaylistRequest struct {
 	Gzip bool
 }
 
-// reloadWait is how long a reader is kept waiting at most.
-const reloadWait = 5 * time.Second
+// How long readers are kept waiting at most. Players that ask for a part give
+// up sooner, hls.js after 0.8 target durations; an answer without news is
+// better than none.
+const (
+	segmentWait = 5 * time.Second
+	partWait    = 3 * time.Second
+)
 
 var (
 	// ErrTooFar says that a playlist was asked for which nobody can be waiting
@@ -191,8 +196,8 @@ var (
 	ErrEmpty = errors.New("live window is empty")
 )
 
-// Wait blocks until the playlist holds what req asks for, at most 5 s, and
-// says whether it does.
+// Wait blocks until the playlist holds what req asks for and says whether it
+// does. It waits 3 s at most for a part, 5 s for a whole segment.
 func (w *Window) Wait(ctx context.Context, req PlaylistRequest) (bool, error) {
 	if req.MSN < 0 {
 		return true, nil
@@ -200,7 +205,11 @@ func (w *Window) Wait(ctx context.Context, req PlaylistRequest) (bool, error) {
 	if w.edge.Load().tooFar(req.MSN) {
 		return false, ErrTooFar
 	}
-	e, err := w.await(ctx, func(e *edge) bool { return e.holds(req.MSN, req.Part) })
+	limit := partWait
+	if req.Part < 0 || w.cfg.NoParts {
+		limit = segmentWait
+	}
+	e, err := w.await(ctx, limit, func(e *edge) bool { return e.holds(req.MSN, req.Part) })
 	if err != nil {
 		return false, err
 	}
@@ -208,7 +217,7 @@ func (w *Window) Wait(ctx context.Context, req PlaylistRequest) (bool, error) {
 }
 
 // Playlist returns the Media Playlist once it holds what req asks for, or as
-// it is after 5 s. The bytes are shared with every other reader. Errors are
+// it is when [Window.Wait] gives up. The bytes are shared with every other reader. Errors are
 // [ErrTooFar], [ErrEmpty], [fs.ErrClosed] and that of ctx.
 func (w *Window) Playlist(ctx context.Context, req PlaylistRequest) ([]byte, error) {
 	if _, err := w.Wait(ctx, req); err != nil {
@@ -224,9 +233,9 @@ func (w *Window) Playlist(ctx context.Context, req PlaylistRequest) ([]byte, err
 	return e.playlist(req.Skip, req.Gzip), nil
 }
 
-// await returns the first edge for which ok is true, or the newest one after
-// 5 s.
-func (w *Window) await(ctx context.Context, ok func(*edge) bool) (*edge, error) {
+// await returns the first edge for which ok is true, or the newest one when
+// limit is over.
+func (w *Window) await(ctx context.Context, limit time.Duration, ok func(*edge) bool) (*edge, error) {
 	e := w.edge.Load()
 	if e.closed {
 		return nil, fs.ErrClosed
@@ -234,7 +243,7 @@ func (w *Window) await(ctx context.Context, ok func(*edge) bool) (*edge, error) 
 	if ok(e) {
 		return e, nil
 	}
-	timeout := time.NewTimer(reloadWait)
+	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for {
 		select {
@@ -272,8 +281,8 @@ func (e *edge) holds(msn int64, part int) bool {
 }
 
 // tooFar says whether a request lies so far ahead that it is a mistake. How far
-// ahead a part of the growing segment may lie is left to the 5 s: players that
-// use no parts ask for what will be the segment's last.
+// ahead a part of the growing segment may lie does not matter: players that use
+// no parts ask for what will be the segment's last.
 func (e *edge) tooFar(msn int64) bool {
 	last := e.last()
 	return !e.ended && !e.closed && last != nil && msn > last.msn+2
@@ -306,15 +315,15 @@ func (m *Media) Close() error {
 	return m.file.Close()
 }
 
-// Open opens what a playlist names. The part that comes next is waited for,
-// at most 5 s. The error wraps [fs.ErrNotExist] when there is nothing of that
+// Open opens what a playlist names. The part that comes next is waited for, 3 s
+// at most. The error wraps [fs.ErrNotExist] when there is nothing of that
 // name.
 func (w *Window) Open(ctx context.Context, name string) (*Media, error) {
 	n, ok := parseName(name)
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	e, err := w.await(ctx, func(e *edge) bool {
+	e, err := w.await(ctx, partWait, func(e *edge) bool {
 		msn, part := e.coming()
 		return n.kind != partName || n.number != msn || n.part != part
 	})

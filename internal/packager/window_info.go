@@ -74,17 +74,15 @@ func (e *edge) peak(of *initSection) (peak int) {
 	return peak
 }
 
-// playable says whether a player can keep its distance from the live edge:
-// three parts, or a segment where parts are not told.
+// playable says whether a player can start: it finds a whole segment, without
+// which hls.js takes a playlist for empty, and can keep its distance from the
+// live edge.
 func (e *edge) playable() bool {
-	if e.cfg.NoParts {
-		return len(e.whole()) > 0
-	}
 	var all amount
 	for _, s := range e.listed() {
 		all = all.plus(s)
 	}
-	return all.duration.Duration(media.VideoRate) >= partHoldBack
+	return len(e.whole()) > 0 && (e.cfg.NoParts || all.duration.Duration(media.VideoRate) >= partHoldBack)
 }
 
 // amount is how much media some segments hold.
