@@ -13,7 +13,9 @@ import (
 	"time"
 )
 
-func playbackPath(id string) string { return "/api/video/v1/us-east-1.123456789012.channel." + id + ".m3u8" }
+func playbackPath(id string) string {
+	return "/api/video/v1/us-east-1.123456789012.channel." + id + ".m3u8"
+}
 
 // files are the assets, with the player library or without it.
 func files(t *testing.T, withHLS bool) fs.FS {

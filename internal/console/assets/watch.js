@@ -115,6 +115,7 @@
       let troubles = 0; // fatal ones since media last arrived
       let position = -1;
       let moved = performance.now();
+      let fed = moved; // last time it was still, for want of media or by wish
 
       const finish = (why) => {
         clearInterval(ticker);
@@ -155,8 +156,8 @@
         const parts = player.latestLevelDetails?.partTarget > 0;
         const still = now - moved;
         if (ending && (video.ended || still > STALE)) return finish('ended');
-        const stale = now - grown > (parts ? STALE : 4 * STALE) && !ending;
-        if (stale) show('reconnecting');
+        const stale = !ending && (now - grown > (parts ? STALE : 4 * STALE) || !video.paused && still > STALE);
+        if (newest && stale) show('reconnecting');
         else if (newest && (video.paused || still < 2 * TICK)) show('live'); // the picture moves
 
         // Woken by the first part after an interruption, the player would go on
@@ -167,9 +168,9 @@
           setTimeout(start, 1000 * short);
         }
 
-        const buffer = player.mainForwardBufferInfo;
-        if (!video.paused && still > STUCK && buffer?.len > 0.5) {
-          moved = now;
+        if (still < TICK || video.paused || !(player.mainForwardBufferInfo?.len > 0.5)) fed = now;
+        if (now - fed > STUCK) {
+          fed = now;
           if (++troubles > 3) return finish('lost');
           player.recoverMediaError();
         }
