@@ -1,13 +1,13 @@
-// Package console serves the web pages: at present the page that plays a
-// channel.
+// Package console serves the web pages.
 //
-//	/watch/<channel id>   the page
-//	/assets/<file>        what it is made of
-//	/clock                the server's clock, for the page to measure latency by
+//	/                     where to go from here
+//	/watch/<channel id>   the page that plays a channel
+//	/assets/<file>        what the pages are made of
+//	/clock                the server's clock, to measure latency by
 //
 // Pages are plain files in assets, embedded as they are. The one library,
 // hls.js, is put into assets/vendor by "make build"; without it the server
-// still builds, and the page says what is missing.
+// still builds, and the watch page says what is missing.
 package console
 
 import (
@@ -42,6 +42,7 @@ type Config struct {
 // Server answers browsers. Its handlers may run side by side.
 type Server struct {
 	Config
+	index  []byte
 	watch  *template.Template
 	assets map[string]asset
 }
@@ -67,6 +68,9 @@ func newServer(cfg Config, files fs.FS) (*Server, error) {
 	if s.watch, err = template.ParseFS(files, "watch.html"); err != nil {
 		return nil, fmt.Errorf("parse watch page: %w", err)
 	}
+	if s.index, err = fs.ReadFile(files, "index.html"); err != nil {
+		return nil, fmt.Errorf("read front page: %w", err)
+	}
 	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path.Ext(name) == ".html" {
 			return err
@@ -91,7 +95,8 @@ func newServer(cfg Config, files fs.FS) (*Server, error) {
 
 // Register adds the server's paths to mux.
 func (s *Server) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /watch/{channel}", s.page)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { page(w, r, s.index) })
+	mux.HandleFunc("GET /watch/{channel}", s.player)
 	mux.HandleFunc("GET /assets/{file...}", s.file)
 	mux.HandleFunc("GET /clock", clock)
 }
@@ -104,9 +109,9 @@ var channelID = regexp.MustCompile(`^[a-zA-Z0-9-]{1,64}$`)
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
-// page answers with the page of a channel, whether there is such a channel or
+// player answers with the page of a channel, whether there is such a channel or
 // not: the page goes on looking for it.
-func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+func (s *Server) player(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("channel")
 	if !channelID.MatchString(id) {
 		http.NotFound(w, r)
@@ -124,13 +129,18 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "page cannot be made", http.StatusInternalServerError)
 		return
 	}
+	page(w, r, b.Bytes())
+}
+
+// page answers with a page.
+func page(w http.ResponseWriter, r *http.Request, content []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b.Bytes()))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
 func (s *Server) file(w http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,7 @@ func files(t *testing.T, withHLS bool) fs.FS {
 		t.Fatal(err)
 	}
 	all := fstest.MapFS{}
-	for _, name := range []string{"watch.html", "watch.css", "watch.js", "icon.svg"} {
+	for _, name := range []string{"index.html", "watch.html", "watch.css", "watch.js", "icon.svg"} {
 		b, err := fs.ReadFile(sub, name)
 		if err != nil {
 			t.Fatal(err)
@@ -137,4 +137,11 @@ func TestClock(t *testing.T) {
 			t.Errorf("%s %v %v", text, err, res.Header)
 		}
 	})
+}
+
+func TestFrontPage(t *testing.T) {
+	r, body := get(t, serve(t, true), "/")
+	if r.StatusCode != 200 || !strings.Contains(body, "aws ivs") || r.Header.Get("Content-Security-Policy") == "" {
+		t.Errorf("status %d, %v:\n%s", r.StatusCode, r.Header, body)
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -46,8 +47,19 @@ func Refused(err error) bool {
 	if errors.As(err, &r) {
 		return true
 	}
+	var answer smithy.APIError
+	if errors.As(err, &answer) && passing[answer.ErrorCode()] {
+		return false
+	}
 	s := status(err)
 	return s >= 300 && s < 500 && s != http.StatusRequestTimeout && s != http.StatusTooManyRequests
+}
+
+// passing are refusals that end by themselves: credentials are being renewed,
+// a clock is being set.
+var passing = map[string]bool{
+	"ExpiredToken": true, "ExpiredTokenException": true, "InvalidToken": true,
+	"RequestTimeTooSkewed": true, "RequestExpired": true, "RequestTimeout": true, "SlowDown": true,
 }
 
 // refusal is what Check found out itself.

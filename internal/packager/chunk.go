@@ -36,6 +36,10 @@ type Chunk struct {
 	// Duration is in 90 kHz ticks. Start+Duration is the next chunk's Start,
 	// except that a Discontinuity may start later.
 	Duration media.Ticks
+	// Tail is how far pictures of this chunk and those before it are shown
+	// beyond End, in 90 kHz ticks: where B-frames that lead up to a picture are
+	// still to come. A stream torn off here lasts that much longer.
+	Tail media.Ticks
 	// Time is EXT-X-PROGRAM-DATE-TIME of Start, by the server's clock. It is
 	// never before the Time at which the chunk before ended.
 	Time time.Time

@@ -92,7 +92,7 @@ type Cutter struct {
 	key     media.Ticks // DTS of the newest key frame
 	gop     media.Ticks // time between the last two, 0 when unknown
 	frame   media.Ticks // duration of the frame before the newest, at most maxPart
-	shown   media.Ticks // greatest PTS since Begin
+	shown   media.Ticks // greatest PTS emitted since Begin
 	reorder media.Ticks // PTS−DTS of the first key frame since Begin
 }
 
@@ -165,7 +165,6 @@ func (c *Cutter) picture(f media.Frame) error {
 		c.open(f)
 		return nil
 	}
-	c.shown = max(c.shown, f.PTS)
 	last := &c.part.Video[n-1]
 	last.Duration = f.DTS - last.DTS
 	c.frame = min(last.Duration, maxPart)
@@ -199,7 +198,7 @@ func (c *Cutter) finish() error {
 	var err error
 	if n := len(c.part.Video); n > 0 {
 		last := &c.part.Video[n-1]
-		missing := c.shown - c.reorder - last.DTS // what torn-off frames would have taken
+		missing := c.lastShown(c.part.Video) - last.DTS // what torn-off frames would have taken
 		last.Duration = c.frame + min(max(missing, 0), maxPart)
 		end := last.DTS + last.Duration
 		if err = c.split(last.DTS, end, maxSegment); err == nil {
@@ -209,6 +208,16 @@ func (c *Cutter) finish() error {
 	c.part.Video = remove(c.part.Video, len(c.part.Video))
 	c.sound.stop()
 	return err
+}
+
+// lastShown is the DTS at which the last of all pictures so far, the emitted ones
+// and these, would be shown if nothing were reordered.
+func (c *Cutter) lastShown(pictures []media.Frame) media.Ticks {
+	shown := c.shown
+	for i := range pictures {
+		shown = max(shown, pictures[i].PTS)
+	}
+	return shown - c.reorder
 }
 
 // End is the end of the last chunk emitted, or where the run goes on, in 90 kHz
@@ -280,6 +289,9 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	c.part.SegmentEnd = segmentEnd
 	c.part.Video, c.part.Audio = c.part.Video[:video], audio
 	c.part.Independent = video > 0 && c.part.Video[0].Key
+	shown := c.lastShown(c.part.Video)
+	c.shown = shown + c.reorder
+	c.part.Tail = min(max(shown+c.frame-end, 0), maxPart)
 	c.now, c.end = c.part.Time.Add(c.part.Duration.Duration(media.VideoRate)), end
 	err := c.emit(&c.part)
 

@@ -534,6 +534,9 @@ func TestCutterTornReordering(t *testing.T) {
 			}
 		}
 		check(t, c.Flush())
+		if tail := cs[len(cs)-1].Tail; tail != 0 {
+			t.Errorf("%d frames: %d ticks are shown behind the end of the stream", n, tail)
+		}
 		for i, f := range cs.video() {
 			if i >= n && f.PTS <= greatest {
 				t.Errorf("%d frames: a picture of the second stream at %d, one of the first at %d", n, f.PTS, greatest)
@@ -546,6 +549,38 @@ func TestCutterTornReordering(t *testing.T) {
 		if want := max(media.Ticks(n), shown) * 2 * frame; c.End()-Origin != want {
 			t.Errorf("%d frames: both streams last %d, want %d", n, c.End()-Origin, want)
 		}
+	}
+}
+
+// Wherever a stream with reordering is torn off between parts, as by a kill,
+// Tail tells how much longer its pictures are shown.
+func TestCutterTail(t *testing.T) {
+	const frame = 3000
+	var cs chunks
+	c := NewCutter(Origin, cs.emit)
+	check(t, c.Begin(media.Params{Video: testVideo}))
+	for i := range media.Ticks(300) { // I, then PBB PBB …, shown one frame late
+		pts := i + 1
+		if i%3 == 1 {
+			pts = i + 3
+		} else if i > 0 {
+			pts = i
+		}
+		check(t, c.Write(media.Frame{DTS: Origin + i*frame, PTS: Origin + pts*frame, Key: i%60 == 0, Payload: []byte{0}}))
+	}
+	var shown media.Ticks
+	tails := map[media.Ticks]bool{}
+	for _, chunk := range cs {
+		for _, f := range chunk.Video {
+			shown = max(shown, f.PTS+frame)
+		}
+		if want := max(0, shown-frame-chunk.End()); chunk.Tail != want {
+			t.Errorf("chunk to %d: tail %d, want %d", chunk.End(), chunk.Tail, want)
+		}
+		tails[chunk.Tail] = true
+	}
+	if len(tails) < 2 {
+		t.Errorf("tails are all the same: %v", tails)
 	}
 }
 

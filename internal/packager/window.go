@@ -143,7 +143,7 @@ func (w *Window) write(e *edge, c *Chunk, cmaf []byte) (*edge, error) {
 	p := partialSegment{
 		offset: grown.size(), size: int64(len(cmaf)),
 		start: c.Start, duration: c.Duration,
-		independent: c.Independent, frames: len(c.Video),
+		independent: c.Independent, frames: len(c.Video), tail: c.Tail,
 	}
 	if !w.cfg.NoParts {
 		p.data = cmaf

@@ -49,8 +49,9 @@ type partialSegment struct {
 	offset, size    int64 // bytes
 	start, duration media.Ticks
 	independent     bool
-	frames          int    // of video
-	data            []byte // nil when it is in the file alone
+	frames          int         // of video
+	tail            media.Ticks // Chunk.Tail
+	data            []byte      // nil when it is in the file alone
 }
 
 // initSection is a Media Initialization Section. Its number is that of the

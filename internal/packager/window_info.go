@@ -20,6 +20,8 @@ type WindowInfo struct {
 	Playable bool
 	// Ended says that the playlist has ENDLIST.
 	Ended bool
+	// Until is the program date and time at which the newest media ends.
+	Until time.Time
 }
 
 // Info describes what the playlist lists. What is measured, is measured in
@@ -32,6 +34,7 @@ func (w *Window) Info() WindowInfo {
 		return info
 	}
 	info.Params = last.init.params
+	info.Until = last.time.Add(last.duration().Duration(media.VideoRate))
 
 	var all amount
 	var frames int

@@ -53,6 +53,7 @@ type partEntry struct {
 	Duration    media.Ticks `json:"duration"`
 	Independent bool        `json:"independent,omitempty"`
 	Frames      int         `json:"frames"`
+	Tail        media.Ticks `json:"tail,omitempty"`
 }
 
 // unlistedEntry takes a segment off the playlist.
@@ -85,7 +86,7 @@ func (s *mediaSegment) entry() *segmentEntry {
 }
 
 func (p *partialSegment) entry() *partEntry {
-	return &partEntry{Size: p.size, Start: p.start, Duration: p.duration, Independent: p.independent, Frames: p.frames}
+	return &partEntry{Size: p.size, Start: p.start, Duration: p.duration, Independent: p.independent, Frames: p.frames, Tail: p.tail}
 }
 
 // compact writes the journal anew when most of it is about segments that are
@@ -149,9 +150,21 @@ func (w *Window) recover() error {
 		log.Close()
 		return err
 	}
+	e.tearOff()
 	w.edge.Store(e)
 	w.compact()
 	return nil
+}
+
+// tearOff makes the last part last until its last picture has been shown: what
+// follows is another stream. One that ended in good order has no tail.
+func (e *edge) tearOff() {
+	last := e.last()
+	if last == nil || len(last.parts) == 0 {
+		return
+	}
+	p := &last.parts[len(last.parts)-1]
+	p.duration, p.tail = p.duration+p.tail, 0
 }
 
 // goOnFrom sets the numbering behind the last segment of e, if there is one.
@@ -170,6 +183,9 @@ func (e *edge) apply(r *entry, of *initSection) error {
 		case last != nil && s.MSN != last.msn+1:
 			return fmt.Errorf("segment %d follows segment %d", s.MSN, last.msn)
 		}
+		if s.Discontinuity {
+			e.tearOff()
+		}
 		e.segments = append(e.segments, &mediaSegment{
 			msn: s.MSN, init: of, time: s.Time,
 			discontinuity: s.Discontinuity, discontinuities: s.Discontinuities,
@@ -182,7 +198,7 @@ func (e *edge) apply(r *entry, of *initSection) error {
 		}
 		last.parts = append(last.parts, partialSegment{
 			offset: last.size(), size: p.Size, start: p.Start, duration: p.Duration,
-			independent: p.Independent, frames: p.Frames,
+			independent: p.Independent, frames: p.Frames, tail: p.Tail,
 		})
 	}
 	for _, u := range r.Unlisted {
