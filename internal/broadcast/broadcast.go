@@ -34,6 +34,7 @@ type Broadcast struct {
 	window   *packager.Window // nil while off air
 	patience time.Duration    // how long the window waits for a publisher
 	expiry   *time.Timer      // runs while it waits
+	deadline time.Time        // when it expires
 	closed   bool             // the server stops
 }
 
@@ -67,7 +68,10 @@ func (b *Broadcast) claim(ctx context.Context, f *Feed) error {
 			silence.Stop()
 			return &Refused{Code: CodeBadName, Reason: "the channel is already live from another connection"}
 		case <-silence.C:
-			incumbent.end(&Refused{Code: CodeBadName, Reason: "a new connection took over from this one, which was silent"}, "")
+			taken := &Refused{Code: CodeBadName, Reason: "a new connection took over from this one, which was silent"}
+			if err := incumbent.endWithin(ctx, taken); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			silence.Stop()
 			return ctx.Err()
@@ -76,7 +80,8 @@ func (b *Broadcast) claim(ctx context.Context, f *Feed) error {
 	}
 }
 
-// release takes f off the channel and lets the window wait for the next.
+// release takes f off the channel and lets the window wait for the next. A
+// stream that was not live does not make it wait any longer.
 func (b *Broadcast) release(f *Feed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,7 +91,11 @@ func (b *Broadcast) release(f *Feed) {
 	b.feed = nil
 	if b.window != nil && !b.closed {
 		b.publishView("")
-		b.wait(b.patience)
+		if f.live {
+			b.wait(b.patience)
+		} else {
+			b.wait(time.Until(b.deadline))
+		}
 	}
 }
 
@@ -149,6 +158,7 @@ func (b *Broadcast) publishView(streamID string) {
 func (b *Broadcast) wait(d time.Duration) {
 	b.stopWaiting()
 	b.publishViewOnce()
+	b.deadline = time.Now().Add(d)
 	b.expiry = time.AfterFunc(d, b.expire)
 }
 

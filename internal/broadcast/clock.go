@@ -14,6 +14,8 @@ const (
 	// maxAudioSkew is how far the sample count may part from the stamps,
 	// which RTMP rounds to a millisecond, before it follows them.
 	maxAudioSkew = 40 * time.Millisecond
+	// nominalStep stands in for the distance of two frames that is not known.
+	nominalStep = media.SourceRate / 30
 	// maxReorder bounds PTS−DTS. Sixteen frames of reordering, the most H.264
 	// allows, stay below it at 5 frames a second and more.
 	maxReorder = 4 * media.SourceRate
@@ -43,7 +45,7 @@ type clock struct {
 	rate   int // audio's sample rate
 
 	videoEnd  media.Ticks // DTS of the last video frame, on the timeline
-	videoStep media.Ticks // its distance from the one before
+	videoStep media.Ticks // the last distance of two frames that went forward
 	nextAudio media.Ticks // first free DTS of the audio track, in samples
 	counting  bool        // an audio frame was placed: nextAudio counts samples
 }
@@ -76,7 +78,7 @@ func newClock(start media.Ticks, rate int) *clock {
 func (c *clock) restart(start media.Ticks) {
 	c.start, c.synced = start, false
 	c.video, c.audio = source{}, source{}
-	c.videoEnd, c.videoStep = start, 0
+	c.videoEnd, c.videoStep = start, nominalStep
 	// Audio of the stream before may reach one frame over the end of its
 	// video, where this stream begins.
 	c.nextAudio, c.counting = 0, false
@@ -114,9 +116,8 @@ func (c *clock) placeVideo(f *media.Frame) verdict {
 	if dts <= c.videoEnd {
 		// A step back too small for a jump: time goes on from the last frame,
 		// for both tracks.
-		step := max(c.videoStep, 1)
-		c.origin -= c.videoEnd + step - dts
-		dts = c.videoEnd + step
+		c.origin -= c.videoEnd + c.videoStep - dts
+		dts = c.videoEnd + c.videoStep
 	}
 	c.videoStep, c.videoEnd = dts-c.videoEnd, dts
 	f.DTS, f.PTS = dts, dts+reorder

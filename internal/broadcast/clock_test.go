@@ -94,6 +94,7 @@ func TestClockSteps(t *testing.T) {
 		land  media.Ticks // distance of the two frames on the timeline
 	}{
 		{"steady", 0, 3000, 0, 3000},
+		{"the same stamp twice", 0, 0, 0, 3000},
 		{"a stall of 2.9 s", 0, 29 * second / 10, 0, 29 * second / 10},
 		{"3.1 s forward", 0, 31 * second / 10, 1, 3000},
 		{"an hour forward", 0, 3600 * second, 1, 3000},

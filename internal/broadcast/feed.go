@@ -26,6 +26,10 @@ const (
 	// maxDescriptions bounds how often what a publisher says of itself is
 	// stored.
 	maxDescriptions = 16
+	// minRetry and maxRetry bound the pause after the database refused a
+	// change. It doubles each time.
+	minRetry = 100 * time.Millisecond
+	maxRetry = 5 * time.Second
 )
 
 // Feed is a publisher's end of a broadcast: one stream. Describe and Write are
@@ -81,36 +85,13 @@ func (f *Feed) open(ctx context.Context, req Request) error {
 		f.session, err = m.Sessions.BeginStream(ctx, f.b.channel.ARN, req.Key, f.id, resource.Time(time.Now()))
 		return err
 	}
-	err := begin()
-	if kindOf(err) == resource.Conflict {
-		// A session that could not be closed when its stream ended.
-		if err = m.closeStale(ctx, f.b.channel.ARN); err == nil {
-			err = begin()
-		}
-	}
-	if err != nil {
+	if err := begin(); err != nil {
 		return fmt.Errorf("begin stream: %w", err)
 	}
 	f.opened = true
 	f.silence = time.AfterFunc(silenceLimit, f.checkSilence)
 	metrics.StreamsLive.Inc()
 	f.log.Info("session created", "protocol", req.Protocol, "remote", req.RemoteAddr)
-	return nil
-}
-
-// closeStale closes the sessions a channel should not have any more.
-func (m *Manager) closeStale(ctx context.Context, channel resource.ARN) error {
-	open, err := m.Sessions.OpenStreams(ctx)
-	if err != nil {
-		return err
-	}
-	for _, s := range open {
-		if s.ChannelARN == channel {
-			if err := m.Sessions.EndStream(ctx, s.StreamID, time.Now(), ""); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }
 
@@ -275,14 +256,27 @@ func (f *Feed) end(err error, failure string) {
 			f.err = errEnded
 		}
 		close(f.done)
+		// Whatever happens here, the channel is free for the next stream.
+		defer close(f.finished)
+		defer f.b.release(f)
 		if f.endMedia() {
-			f.endSession(failure)
 			metrics.StreamsLive.Dec()
 			f.log.Info("stream ended", "reason", f.err)
+			f.endSession(failure)
 		}
-		f.b.release(f)
-		close(f.finished)
 	})
+}
+
+// endWithin ends the stream from the server's side. It returns the error of ctx
+// if that ends before the end is stored, which goes on then.
+func (f *Feed) endWithin(ctx context.Context, reason *Refused) error {
+	go f.end(reason, "")
+	select {
+	case <-f.finished:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 var errEnded = errors.New("the publisher ended the stream")
@@ -312,13 +306,21 @@ func (f *Feed) endMedia() (opened bool) {
 	return true
 }
 
-// endSession closes the session, or leaves it to the next stream or start to
-// close if the database does not let it for ten seconds.
+// endSession closes the session. It tries for as long as it takes, as the
+// channel is not free before; a server that stops leaves it to the next start.
 func (f *Feed) endSession(failure string) {
-	ctx, cancel := context.WithTimeout(f.b.m.ctx, 10*time.Second)
-	defer cancel()
-	if err := f.b.m.Sessions.EndStream(ctx, f.id, resource.Time(time.Now()), failure); err != nil {
-		f.log.Error("session cannot be closed", "error", err)
+	at := resource.Time(time.Now())
+	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+		err := f.b.m.Sessions.EndStream(f.b.m.ctx, f.id, at, failure)
+		if err == nil {
+			return
+		}
+		f.log.Error("session cannot be closed", "error", err, "again in", pause)
+		select {
+		case <-time.After(pause):
+		case <-f.b.m.ctx.Done():
+			return
+		}
 	}
 }
 

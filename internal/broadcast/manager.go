@@ -82,29 +82,42 @@ func NewManager(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of live windows: %w", err)
 	}
-	open, err := cfg.Sessions.OpenStreams(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list open streams: %w", err)
-	}
-	for _, s := range open {
-		if err := cfg.Sessions.EndStream(ctx, s.StreamID, time.Now(), ""); err != nil {
-			return nil, fmt.Errorf("end stream %s of the last run: %w", s.StreamID, err)
-		}
-	}
 	entries, err := os.ReadDir(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("list live windows: %w", err)
 	}
 	for _, e := range entries {
 		if err := m.recover(ctx, e.Name()); err != nil {
-			return nil, fmt.Errorf("recover live window of channel %s: %w", e.Name(), err)
+			m.Log.Error("live window is given up", "channel", e.Name(), "error", err)
 		}
+	}
+	if err := m.endStreams(ctx); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
 
+// endStreams ends the streams that the last run left open, at the time of
+// their last media.
+func (m *Manager) endStreams(ctx context.Context) error {
+	open, err := m.Sessions.OpenStreams(ctx)
+	if err != nil {
+		return fmt.Errorf("list open streams: %w", err)
+	}
+	for _, s := range open {
+		at := time.Now()
+		if b := m.byID[s.ChannelARN.ID()]; b != nil {
+			at = b.window.Info().Until
+		}
+		if err := m.Sessions.EndStream(ctx, s.StreamID, resource.Time(at), ""); err != nil {
+			return fmt.Errorf("end stream %s of the last run: %w", s.StreamID, err)
+		}
+	}
+	return nil
+}
+
 // recover takes up the live window of one channel, or removes it when nobody
-// can be watching it any more.
+// can be watching it any more or it cannot be read.
 func (m *Manager) recover(ctx context.Context, id string) error {
 	dir := filepath.Join(m.Dir, id)
 	channel, err := m.Sessions.Channel(ctx, m.Place.ARN(resource.KindChannel, id))
@@ -116,8 +129,7 @@ func (m *Manager) recover(ctx context.Context, id string) error {
 	}
 	b := newBroadcast(m, channel)
 	if err := b.open(); err != nil {
-		m.Log.Error("live window cannot be recovered and is given up", "channel", id, "error", err)
-		return os.RemoveAll(dir)
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	if info := b.window.Info(); !info.Playable || info.Ended {
 		return b.window.Remove()
@@ -151,6 +163,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	m.mu.Unlock()
 
+	grace := time.AfterFunc(stopGrace, m.stop)
+	defer grace.Stop()
 	var streams sync.WaitGroup
 	for _, b := range all {
 		streams.Go(func() { b.shutdown(errStopping) })
@@ -159,6 +173,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.stop()
 	return nil
 }
+
+// stopGrace is how long a server that stops tries to store the ends of its
+// streams.
+const stopGrace = 5 * time.Second
 
 var errStopping = &Refused{Code: CodeFailed, Reason: "the server is stopping; reconnect to go on"}
 
@@ -192,13 +210,16 @@ func (m *Manager) Health(channel resource.ARN) resource.StreamHealth {
 }
 
 // Stop ends a channel's stream and returns when that is stored. It is
-// NotBroadcasting when the channel has none.
-func (m *Manager) Stop(_ context.Context, channel resource.ARN) error {
+// NotBroadcasting when the channel has none, StreamUnavailable when ctx ends
+// before.
+func (m *Manager) Stop(ctx context.Context, channel resource.ARN) error {
 	f := m.feed(channel)
 	if f == nil {
 		return resource.NotBroadcastingError(channel)
 	}
-	f.end(&Refused{Code: CodeFailed, Reason: "the stream was stopped by StopStream"}, "")
+	if f.endWithin(ctx, &Refused{Code: CodeFailed, Reason: "the stream was stopped by StopStream"}) != nil {
+		return resource.Errorf(resource.StreamUnavailable, "Channel: %s is still ending its stream", channel)
+	}
 	return nil
 }
 

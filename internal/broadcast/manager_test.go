@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,11 +41,25 @@ func (b *bucket) Put(_ context.Context, _, key, _ string, body io.ReadSeeker) er
 	return err
 }
 
+// failing is a store whose next EndStreams fail.
+type failing struct {
+	*store.Store
+	ends atomic.Int32
+}
+
+func (f *failing) EndStream(ctx context.Context, streamID string, at time.Time, failure string) error {
+	if f.ends.Add(-1) >= 0 {
+		return errors.New("disk full")
+	}
+	return f.Store.EndStream(ctx, streamID, at, failure)
+}
+
 // station is a server's middle: store, recorder and broadcasts, on a folder
 // that outlives it.
 type station struct {
 	t       *testing.T
 	store   *store.Store
+	failing *failing
 	m       *broadcast.Manager
 	channel resource.Channel
 	key     resource.StreamKey
@@ -64,15 +80,16 @@ func start(t *testing.T, dir string) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sessions := &failing{Store: db}
 	m, err := broadcast.NewManager(ctx, broadcast.Config{
 		Dir: filepath.Join(dir, "live"), Grace: 15 * time.Second, Place: place,
 		MediaBase: func(*resource.Channel) string { return "" },
-		Sessions:  db, Recorder: rec, Log: log,
+		Sessions:  sessions, Recorder: rec, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{t: t, store: db, m: m}
+	s := &station{t: t, store: db, failing: sessions, m: m}
 	recording, stopRecording := context.WithCancel(ctx)
 	broadcasting, stopBroadcasting := context.WithCancel(ctx)
 	var recorded, broadcasted sync.WaitGroup
@@ -370,5 +387,78 @@ func TestJoin(t *testing.T) {
 			}
 		}
 		s.stop()
+	})
+}
+
+// A session whose end cannot be stored is ended as soon as it can be.
+func TestEndIsStoredLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, t.TempDir()).withChannel(true, nil)
+		defer s.stop()
+		f := s.mustPublish()
+		if err := send(t, f, 1); err != nil {
+			t.Fatal(err)
+		}
+		s.failing.ends.Store(5)
+		ended := time.Now()
+		f.Close(io.EOF)
+		if time.Since(ended) < time.Second {
+			t.Errorf("five failures took %v", time.Since(ended))
+		}
+		session, err := s.store.StreamSession(t.Context(), s.channel.ARN, "")
+		if err != nil || session.EndTime == nil || session.EndTime.After(ended) {
+			t.Errorf("session %+v, %v", session, err)
+		}
+		s.mustPublish().Close(nil)
+	})
+}
+
+// A session that a crash cut off ends when its last media did, not when the
+// server is back.
+func TestCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := start(t, dir).withChannel(true, nil)
+		f := s.mustPublish()
+		if err := send(t, f, 3); err != nil {
+			t.Fatal(err)
+		}
+		last := time.Now()
+		crashed := t.TempDir()
+		if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		f.Close(nil)
+		s.stop()
+
+		time.Sleep(time.Hour)
+		channel := s.channel.ARN
+		s = start(t, crashed)
+		defer s.stop()
+		session, err := s.store.StreamSession(t.Context(), channel, "")
+		if err != nil || session.EndTime == nil || last.Sub(*session.EndTime).Abs() > 2*time.Second {
+			t.Errorf("last media at %v, session %+v, %v", last, session, err)
+		}
+	})
+}
+
+// A connection that sends no media does not make the playlist wait any longer.
+func TestNoMediaNoPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, t.TempDir()).withChannel(true, nil)
+		defer s.stop()
+		f := s.mustPublish()
+		if err := send(t, f, 3); err != nil {
+			t.Fatal(err)
+		}
+		f.Close(io.EOF)
+		for range 8 {
+			time.Sleep(2 * time.Second)
+			s.mustPublish().Close(io.EOF)
+		}
+		synctest.Wait()
+		if v, ok := s.m.Lookup(s.channel.ID()); ok && !v.Window.Info().Ended {
+			t.Error("still open 16 s after the last media")
+		}
 	})
 }

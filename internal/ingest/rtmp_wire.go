@@ -50,6 +50,9 @@ const (
 	// minInChunkSize bounds what small chunks cost; the specification says a
 	// chunk size should be at least this.
 	minInChunkSize = 128
+	// maxEarlyChunkSize bounds chunks until publishing is accepted: the memory
+	// of a chunk is taken before its bytes arrive.
+	maxEarlyChunkSize = 256 << 10
 
 	writeTimeout = 5 * time.Second
 	// maxBeforePublish bounds what is read of a connection before it
@@ -166,7 +169,7 @@ func (w *wire) control(m *rawmessage.Message) (mine bool, err error) {
 	}
 	switch v := binary.BigEndian.Uint32(m.Body); m.Type {
 	case msgSetChunkSize:
-		if v < minInChunkSize || w.r.SetChunkSize(v) != nil {
+		if v < minInChunkSize || w.limited && v > maxEarlyChunkSize || w.r.SetChunkSize(v) != nil {
 			return true, rejected(fmt.Sprintf("RTMP chunk size %d is out of range", v))
 		}
 	case msgAbort:

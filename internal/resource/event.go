@@ -44,7 +44,7 @@ const (
 type StreamStateDetail struct {
 	EventName   string `json:"event_name"`
 	ChannelName string `json:"channel_name"`
-	StreamID    string `json:"stream_id"`
+	StreamID    string `json:"stream_id,omitempty"`
 	Reason      string `json:"reason,omitempty"`
 	Code        string `json:"code,omitempty"`
 }
