@@ -2,10 +2,10 @@
 package internal_test
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
-	"os/exec"
+	"go/build"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -42,22 +42,19 @@ var sideways = map[string]string{
 // of this module, in its tests neither.
 const outside = "e2e"
 
-// listed is what `go list` tells of a package.
-type listed struct {
-	ImportPath                         string
-	Doc                                string
-	Module                             struct{ Path string }
-	GoFiles                            []string
-	Imports, TestImports, XTestImports []string
+// module is the path that imports of this module begin with.
+const module = "anabranch/"
+
+// folder is a package, named by its folder in the module.
+type folder struct {
+	path string
+	*build.Package
 }
 
-// path is the package's folder in the module.
-func (p *listed) path() string { return strings.TrimPrefix(p.ImportPath, p.Module.Path+"/") }
-
 // own cuts imports down to those of this module, as folders.
-func (p *listed) own(imports []string) (paths []string) {
+func own(imports []string) (paths []string) {
 	for _, i := range imports {
-		if path, ok := strings.CutPrefix(i, p.Module.Path+"/"); ok {
+		if path, ok := strings.CutPrefix(i, module); ok {
 			paths = append(paths, path)
 		}
 	}
@@ -66,9 +63,9 @@ func (p *listed) own(imports []string) (paths []string) {
 
 func TestImportsPointDown(t *testing.T) {
 	for _, p := range packages(t) {
-		from := p.path()
+		from := p.path
 		if from == outside || strings.HasPrefix(from, outside+"/") {
-			for _, to := range p.own(slices.Concat(p.Imports, p.TestImports, p.XTestImports)) {
+			for _, to := range own(slices.Concat(p.Imports, p.TestImports, p.XTestImports)) {
 				if !strings.HasPrefix(to, outside+"/") {
 					t.Errorf("%s imports %s, but it knows the program only from outside", from, to)
 				}
@@ -83,7 +80,7 @@ func TestImportsPointDown(t *testing.T) {
 			t.Errorf("%s is in no band: give it a place on the map", from)
 			continue
 		}
-		for _, to := range p.own(p.Imports) {
+		for _, to := range own(p.Imports) {
 			if below := bandOf(to); below <= band && sideways[from] != to {
 				t.Errorf("%s (%s) must not import %s: declare an interface, and let app hand over the value",
 					from, bands[band].name, to)
@@ -95,7 +92,7 @@ func TestImportsPointDown(t *testing.T) {
 func TestPackagesTellTheirStory(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.Doc == "" && len(p.GoFiles) > 0 {
-			t.Errorf("%s has no package comment", p.path())
+			t.Errorf("%s has no package comment", p.path)
 		}
 	}
 }
@@ -111,24 +108,32 @@ func bandOf(path string) int {
 }
 
 // packages lists the packages of the module.
-func packages(t *testing.T) (all []listed) {
+func packages(t *testing.T) (all []folder) {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Module,GoFiles,Imports,TestImports,XTestImports", "./...")
-	cmd.Dir = ".."
-	cmd.Stderr = t.Output()
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p listed
-		err := dec.Decode(&p)
-		if errors.Is(err, io.EOF) {
-			return all
+	const root = ".."
+	err := filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
 		}
+		path, err := filepath.Rel(root, dir)
 		if err != nil {
-			t.Fatalf("read go list: %v", err)
+			return err
 		}
-		all = append(all, p)
+		if name := d.Name(); path != "." && (strings.ContainsAny(name[:1], "._") || slices.Contains(notCode, name)) {
+			return fs.SkipDir
+		}
+		p, err := build.ImportDir(dir, 0)
+		if none := (*build.NoGoError)(nil); errors.As(err, &none) {
+			return nil
+		}
+		all = append(all, folder{filepath.ToSlash(path), p})
+		return err
+	})
+	if err != nil {
+		t.Fatalf("read packages: %v", err)
 	}
+	return all
 }
+
+// notCode are the names of folders without Go code of ours.
+var notCode = []string{"bin", "data", "node_modules", "testdata"}

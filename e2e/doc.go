@@ -1,0 +1,23 @@
+// Package e2e shows what Anabranch does for its users: it runs the program as
+// it is built, under stock clients, with nothing mocked.
+//
+//	ffmpeg ──RTMP──→ ┌───────────┐ ──LL-HLS──→ Chromium, a viewer
+//	AWS CLI, SDK ──→ │ anabranch │ ──S3──────→ bucket → ffmpeg decodes it
+//	kill, restart ─→ └───────────┘ ──SQLite──→ events
+//
+// Each test starts a server of its own, on free ports and a folder that goes
+// with the test, so all of them run side by side. A test that fails shows the
+// end of its server's log.
+//
+// These tests know the program only from outside: they import none of its
+// packages, and what they read of its files is what an operator sees. They run
+// in real time. Nothing waits for a while and hopes: a wait polls for what it
+// waits for, and has a deadline.
+//
+// The environment can say:
+//
+//	ANABRANCH   the program to test; built when not set
+//	CHROMIUM    the browser; found when not set
+//	ARTIFACTS   a folder for screenshots and logs; a temporary one when not set
+//	BENCHTIME   how long a benchmark measures
+package e2e

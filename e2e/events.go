@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"database/sql"
+	"encoding/json"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// event is a row of the outbox.
+type event struct {
+	name   string // such as "Stream Start"
+	stream string // may be empty
+	detail map[string]any
+}
+
+// events are all that happened to a channel, oldest first. The server is
+// stopped: what counts is what would be there after a restart.
+func (c *channel) stored() (all []event) {
+	t := c.server.t
+	t.Helper()
+	if c.server.running() {
+		t.Fatal("the database is read when the server is stopped")
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.server.dir, "anabranch.db")+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(),
+		"SELECT name, COALESCE(stream_id, ''), detail FROM events WHERE resource_arn = ? ORDER BY seq", *c.Arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e event
+		var detail []byte
+		if err := rows.Scan(&e.name, &e.stream, &detail); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(detail, &e.detail); err != nil {
+			t.Fatalf("detail of %s: %v", e.name, err)
+		}
+		all = append(all, e)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// named are the events of one name.
+func named(all []event, name string) (some []event) {
+	for _, e := range all {
+		if e.name == name {
+			some = append(some, e)
+		}
+	}
+	return some
+}

@@ -1,0 +1,215 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recording is one recording in the embedded store's folder.
+type recording struct {
+	dir    string // the prefix, as a folder
+	prefix string
+}
+
+// recordings are those of a channel, oldest first.
+func (c *channel) recordings() (all []recording) {
+	c.server.t.Helper()
+	root := filepath.Join(c.server.dir, "buckets", bucket)
+	// ivs/v1/<account>/<channel>/<year>/<month>/<day>/<hours>/<minutes>/<recording id>
+	found, err := filepath.Glob(filepath.Join(root, "ivs", "v1", "*", c.id(), "*", "*", "*", "*", "*", "*"))
+	if err != nil {
+		c.server.t.Fatal(err)
+	}
+	for _, dir := range found {
+		prefix, err := filepath.Rel(root, dir)
+		if err != nil {
+			c.server.t.Fatal(err)
+		}
+		all = append(all, recording{dir, filepath.ToSlash(prefix)})
+	}
+	slices.SortFunc(all, func(a, b recording) int { return strings.Compare(a.startedAt(), b.startedAt()) })
+	return all
+}
+
+// metadata is what events/recording-*.json tell.
+type metadata struct {
+	ChannelARN string `json:"channel_arn"`
+	StartedAt  string `json:"recording_started_at"`
+	EndedAt    string `json:"recording_ended_at"`
+	Status     string `json:"recording_status"`
+	Media      struct {
+		HLS struct {
+			DurationMS int64  `json:"duration_ms"`
+			Path       string `json:"path"`
+			Playlist   string `json:"playlist"`
+			ByteRange  string `json:"byte_range_playlist"`
+			Renditions []struct {
+				Path      string `json:"path"`
+				Playlist  string `json:"playlist"`
+				ByteRange string `json:"byte_range_playlist"`
+				Width     int    `json:"resolution_width"`
+				Height    int    `json:"resolution_height"`
+			} `json:"renditions"`
+		} `json:"hls"`
+	} `json:"media"`
+}
+
+func (r recording) metadata(name string) (m metadata, err error) {
+	text, err := os.ReadFile(filepath.Join(r.dir, "events", name))
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(text, &m)
+}
+
+// startedAt orders recordings.
+func (r recording) startedAt() string {
+	m, _ := r.metadata("recording-started.json")
+	return m.StartedAt
+}
+
+// ended says whether all of the recording is in the bucket: this file is the
+// last.
+func (r recording) ended() bool {
+	_, err := os.Stat(filepath.Join(r.dir, "events", "recording-ended.json"))
+	return err == nil
+}
+
+// waitRecording waits until the channel's n recordings have ended.
+func (c *channel) waitRecordings(n int) []recording {
+	c.server.t.Helper()
+	var all []recording
+	eventually(c.server.t, 60*time.Second, fmt.Sprintf("%d recordings have ended", n), func() error {
+		all = c.recordings()
+		for _, r := range all {
+			if !r.ended() {
+				return fmt.Errorf("%s has not", r.prefix)
+			}
+		}
+		if len(all) < n {
+			return fmt.Errorf("there are %d", len(all))
+		}
+		return nil
+	})
+	if len(all) > n {
+		c.server.t.Fatalf("%d recordings, not %d: %v", len(all), n, all)
+	}
+	return all
+}
+
+// files are the names of all objects below the prefix, sorted.
+func (r recording) files(t testing.TB) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(r.dir, path)
+		names = append(names, filepath.ToSlash(name))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// master is the path of the Multivariant Playlist.
+func (r recording) master() string { return filepath.Join(r.dir, "media", "hls", "master.m3u8") }
+
+// check looks at everything in a recording that has ended, and returns what
+// its media playlist lists.
+func (r recording) check(t testing.TB) *playlist {
+	t.Helper()
+	m, err := r.metadata("recording-ended.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Status != "RECORDING_ENDED" || m.EndedAt < m.StartedAt || len(m.Media.HLS.Renditions) != 1 {
+		t.Fatalf("recording-ended.json: %+v", m)
+	}
+	rendition := m.Media.HLS.Renditions[0]
+	folder := m.Media.HLS.Path + "/" + rendition.Path
+
+	p := r.mediaPlaylist(t, folder+"/"+rendition.Playlist)
+	if !p.endlist || !p.event {
+		t.Errorf("this is no event that is over:\n%s", p.text)
+	}
+	if told := float64(m.Media.HLS.DurationMS) / 1000; abs(told-p.duration()) > 0.05 {
+		t.Errorf("recording-ended.json tells %.3f s, the playlist %.3f s", told, p.duration())
+	}
+
+	want := []string{
+		"events/ivs-check", "events/recording-started.json", "events/recording-ended.json",
+		m.Media.HLS.Path + "/" + m.Media.HLS.Playlist, folder + "/" + rendition.Playlist,
+	}
+	if rendition.ByteRange != "" {
+		want = append(want, m.Media.HLS.Path+"/"+m.Media.HLS.ByteRange, folder+"/"+rendition.ByteRange)
+		r.checkByteRanges(t, folder, rendition.ByteRange, p)
+	}
+	for i, s := range p.segments {
+		want = append(want, folder+"/"+s.uri)
+		if s.init != "" {
+			want = append(want, folder+"/"+s.init)
+		}
+		if !strings.HasPrefix(s.uri, fmt.Sprintf("%d.", i)) {
+			t.Errorf("segment %d is named %s", i, s.uri)
+		}
+		if s.duration > float64(p.target)+0.5 {
+			t.Errorf("%s lasts %.3f s, the target duration is %d s", s.uri, s.duration, p.target)
+		}
+	}
+	slices.Sort(want)
+	if got := r.files(t); !slices.Equal(got, slices.Compact(want)) {
+		t.Errorf("the prefix holds\n%v\nbut its playlists name\n%v", got, want)
+	}
+	return p
+}
+
+func (r recording) mediaPlaylist(t testing.TB, name string) *playlist {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := parsePlaylist(string(text))
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, text)
+	}
+	return p
+}
+
+// checkByteRanges checks that the byte-range playlist cuts the same media into
+// finer pieces that leave nothing out.
+func (r recording) checkByteRanges(t testing.TB, folder, name string, whole *playlist) {
+	t.Helper()
+	p := r.mediaPlaylist(t, folder+"/"+name)
+	if d := p.duration(); abs(d-whole.duration()) > 0.05 {
+		t.Errorf("%s lasts %.3f s, the playlist of whole objects %.3f s", name, d, whole.duration())
+	}
+	ends := map[string]int64{}
+	for _, s := range p.segments {
+		if s.offset != ends[s.uri] {
+			t.Errorf("%s: a piece of %s begins at %d, the one before ended at %d", name, s.uri, s.offset, ends[s.uri])
+		}
+		ends[s.uri] = s.offset + s.size
+	}
+	for uri, end := range ends {
+		info, err := os.Stat(filepath.Join(r.dir, filepath.FromSlash(folder), uri))
+		if err != nil {
+			t.Error(err)
+		} else if info.Size() != end {
+			t.Errorf("%s: the pieces of %s end at %d, it has %d bytes", name, uri, end, info.Size())
+		}
+	}
+}
+
+func abs(x float64) float64 { return max(x, -x) }
