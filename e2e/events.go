@@ -15,7 +15,7 @@ type event struct {
 	detail map[string]any
 }
 
-// events are all that happened to a channel, oldest first. The server is
+// stored are all events of a channel, oldest first. The server is
 // stopped: what counts is what would be there after a restart.
 func (c *channel) stored() (all []event) {
 	t := c.server.t

@@ -82,7 +82,7 @@ func (r recording) ended() bool {
 	return err == nil
 }
 
-// waitRecording waits until the channel's n recordings have ended.
+// waitRecordings waits until the channel's n recordings have ended.
 func (c *channel) waitRecordings(n int) []recording {
 	c.server.t.Helper()
 	var all []recording

@@ -175,7 +175,7 @@ func (d *demo) show(ctx context.Context) error {
 
 // finish ends the recording, says what became of it and removes the channel.
 func (d *demo) finish(ctx context.Context) error {
-	d.say("\nThe stream has ended. Without its configuration the recording need not wait for another …")
+	d.say("\nThe stream has ended. Without its configuration the recording waits for no other.")
 	if err := d.detach(ctx); err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 		return err
 	}
 	if before, err := os.Getwd(); err == nil {
-		defer os.Chdir(before)
+		defer func() { _ = os.Chdir(before) }() // it was there a moment ago
 	}
 	options := posix.PosixOpts{ForceNoObjLockFile: true} // nobody else writes here
 	options.SetNewDirPerm(0o700)

@@ -215,8 +215,8 @@ func gzipped(text []byte) []byte {
 	z := zippers.Get().(*gzip.Writer)
 	defer zippers.Put(z)
 	z.Reset(&b)
-	z.Write(text) // a bytes.Buffer takes everything
-	z.Close()
+	_, _ = z.Write(text) // a bytes.Buffer takes everything
+	_ = z.Close()
 	return b.Bytes()
 }
 

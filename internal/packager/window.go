@@ -154,7 +154,7 @@ func (w *Window) write(e *edge, c *Chunk, cmaf []byte) (*edge, error) {
 		err = w.log.Append(rec.encode())
 	}
 	if err != nil {
-		w.file.Truncate(p.offset) // the file is the segment, without torn parts
+		_ = w.file.Truncate(p.offset) // the file is the segment, without torn parts
 		return nil, fmt.Errorf("write part: %w", err)
 	}
 	// Older edges share the array behind parts, but not the place behind

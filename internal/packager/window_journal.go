@@ -96,7 +96,7 @@ func (w *Window) compact() {
 		return
 	}
 	// When it cannot be written anew the old one goes on, and grows.
-	w.log.Rewrite(w.edge.Load().entries())
+	_ = w.log.Rewrite(w.edge.Load().entries())
 	w.compactAt = max(compactSize, 4*w.log.Size())
 }
 

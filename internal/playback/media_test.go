@@ -98,8 +98,8 @@ func encode(t *testing.T, size string) []byte {
 // the last stream left off.
 func publish(t *testing.T, w *packager.Window, ts []byte) {
 	t.Helper()
-	in, err := mpegts.NewReader(bytes.NewReader(ts))
-	if err != nil {
+	in := &mpegts.Reader{R: bytes.NewReader(ts)}
+	if err := in.Initialize(); err != nil {
 		t.Fatal(err)
 	}
 	start := packager.Origin
