@@ -170,6 +170,7 @@ func publish(t *testing.T, w *packager.Window, ts []byte) {
 			})
 		}
 	}
+	var err error
 	for err == nil {
 		err = in.Read()
 	}
