@@ -94,7 +94,7 @@ func NewManager(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := m.endStreams(ctx); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m, m.releaseRecordings(ctx)
 }
 
 // endStreams ends the streams that the last run left open, at the time of
@@ -112,6 +112,19 @@ func (m *Manager) endStreams(ctx context.Context) error {
 		if err := m.Sessions.EndStream(ctx, s.StreamID, resource.Time(at), ""); err != nil {
 			return fmt.Errorf("end stream %s of the last run: %w", s.StreamID, err)
 		}
+	}
+	return nil
+}
+
+// releaseRecordings ends the recordings whose channel was deleted or detached
+// just before the last run ended.
+func (m *Manager) releaseRecordings(ctx context.Context) error {
+	for _, arn := range m.Recorder.Waiting() {
+		channel, err := m.Sessions.Channel(ctx, arn)
+		if err != nil && kindOf(err) != resource.NotFound {
+			return fmt.Errorf("read channel of recording: %w", err)
+		}
+		m.Recorder.Release(arn, channel.RecordingConfigurationARN)
 	}
 	return nil
 }

@@ -462,3 +462,35 @@ func TestNoMediaNoPatience(t *testing.T) {
 		}
 	})
 }
+
+// A recording whose configuration was detached just before a crash ends at the
+// next start.
+func TestDetachedBeforeCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		window := 300
+		s := start(t, dir).withChannel(true, &window)
+		f := s.mustPublish()
+		if err := send(t, f, 3); err != nil {
+			t.Fatal(err)
+		}
+		f.Close(nil)
+		time.Sleep(time.Second)
+		if _, err := s.store.UpdateChannel(t.Context(), s.channel.ARN, func(ch *resource.Channel) error {
+			ch.RecordingConfigurationARN = ""
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s.stop()
+
+		channel := s.channel
+		s = start(t, dir)
+		defer s.stop()
+		s.channel = channel
+		time.Sleep(time.Second)
+		if got := s.events(); !slices.Contains(got, "Recording End") {
+			t.Errorf("events %q", got)
+		}
+	})
+}

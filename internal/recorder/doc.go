@@ -8,10 +8,11 @@
 //
 // A recording outlives what feeds it. Its streams come and go: a broadcaster
 // who drops and is back within the reconnect window goes on with the same
-// recording, behind an EXT-X-DISCONTINUITY. Its process comes and goes, too:
-// every part is in the spool before the next one is cut, and [Open] takes up
-// each recording where a stop, a crash or a power cut left it. And its bucket
-// comes and goes: uploads are tried again for as long as it takes.
+// recording, behind an EXT-X-DISCONTINUITY, even if a stream that did not match
+// made another in between. Its process comes and goes, too: every part is in
+// the spool before the next one is cut, and [Open] takes up each recording where
+// a stop, a crash or a power cut left it. And its bucket comes and goes: uploads
+// are tried again for as long as it takes.
 //
 // # One life
 //

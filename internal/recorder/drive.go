@@ -118,7 +118,7 @@ func (rec *recording) next(now time.Time) (step, time.Duration) {
 			return rec.refresh, 0
 		}
 	}
-	if rec.take == nil {
+	if rec.waits() {
 		wait = min(wait, rec.deadline.Sub(now))
 	}
 	return nil, wait

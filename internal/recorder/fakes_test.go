@@ -63,6 +63,13 @@ func (w *world) call(name string, change func()) error {
 	return nil
 }
 
+// fail makes all calls fail from now on.
+func (w *world) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fault = func(int, string) error { return err }
+}
+
 func (w *world) Put(ctx context.Context, bucket, key, contentType string, body io.ReadSeeker) error {
 	data, err := io.ReadAll(body)
 	if err != nil {

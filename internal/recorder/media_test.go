@@ -2,6 +2,8 @@ package recorder
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +26,7 @@ type film struct {
 	params media.Params
 	video  [][]byte
 	keys   []bool
+	shown  []media.Ticks // PTS of each picture, from the first DTS
 	audio  [][]byte
 }
 
@@ -44,11 +47,26 @@ func ffmpeg(t *testing.T, tool string, args ...string) []byte {
 	return out.Bytes()
 }
 
-func shootFilm(t *testing.T) *film {
+// shootFilm makes one with so many B-frames in a row.
+func shootFilm(t *testing.T, bframes int) *film {
 	t.Helper()
 	var f film
-	raw := ffmpeg(t, "ffmpeg", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=13", "-c:v", "libx264", "-preset", "ultrafast",
-		"-g", "50", "-bf", "0", "-x264-params", "aud=1:scenecut=0", "-f", "h264", "-")
+	path := filepath.Join(t.TempDir(), "film.mp4")
+	ffmpeg(t, "ffmpeg", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=13", "-c:v", "libx264", "-preset", "ultrafast",
+		"-g", "50", "-bf", strconv.Itoa(bframes), "-x264-params", "scenecut=0:b-adapt=0", path)
+	raw := ffmpeg(t, "ffmpeg", "-i", path, "-c", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", "-f", "h264", "-")
+	times := ffmpeg(t, "ffprobe", "-show_entries", "packet=dts_time,pts_time", "-of", "csv=p=0", path)
+	var start float64
+	for n, line := range strings.Fields(string(times)) {
+		var pts, dts float64
+		if _, err := fmt.Sscanf(line, "%f,%f", &pts, &dts); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			start = dts
+		}
+		f.shown = append(f.shown, media.Ticks(math.Round((pts-start)*media.VideoRate)))
+	}
 	var units [][]byte
 	for _, nal := range bytes.Split(raw, []byte{0, 0, 1}) {
 		if nal = bytes.TrimRight(nal, "\x00"); len(nal) > 0 {
@@ -107,7 +125,7 @@ func (f *film) play(t *testing.T, cutter *packager.Cutter) {
 				t.Error(err)
 			}
 		}
-		if err := cutter.Write(media.Frame{Kind: media.Video, DTS: dts, PTS: dts, Key: f.keys[n], Payload: payload, Captured: time.Now()}); err != nil {
+		if err := cutter.Write(media.Frame{Kind: media.Video, DTS: dts, PTS: start + f.shown[n], Key: f.keys[n], Payload: payload, Captured: time.Now()}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Second / filmRate)
@@ -120,7 +138,7 @@ func (f *film) play(t *testing.T, cutter *packager.Cutter) {
 // A stock player plays what two streams were merged into, to the last frame
 // and without a word about timestamps.
 func TestPlayable(t *testing.T) {
-	f := shootFilm(t)
+	f := shootFilm(t, 0)
 	for _, container := range []resource.ContainerFormat{resource.TS, resource.FragmentedMP4} {
 		t.Run(string(container), func(t *testing.T) {
 			var w *world
@@ -152,13 +170,7 @@ func TestPlayable(t *testing.T) {
 			if len(w.recordings()) != 1 || len(rec.StreamIDs) != 2 || rec.Duration != 26*time.Second {
 				t.Fatalf("recording: %+v", rec)
 			}
-			dir := t.TempDir()
-			for _, name := range w.names(rec) {
-				path := filepath.Join(dir, name)
-				os.MkdirAll(filepath.Dir(path), 0o700)
-				os.WriteFile(path, []byte(w.object(rec, name)), 0o600)
-			}
-			master := filepath.Join(dir, "media/hls/master.m3u8")
+			master := download(t, w, rec)
 			ffmpeg(t, "ffmpeg", "-i", master, "-f", "null", "-")
 			for stream, want := range map[string]int{"v:0": 2 * len(f.video), "a:0": 2 * 13 * 48000 / 1024} {
 				out := ffmpeg(t, "ffprobe", "-count_packets", "-select_streams", stream, "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", master)
@@ -170,6 +182,90 @@ func TestPlayable(t *testing.T) {
 			out := string(ffmpeg(t, "ffprobe", "-show_entries", "format=duration", "-of", "csv=p=0", master))
 			if got, _ := strconv.ParseFloat(strings.TrimSpace(out), 64); got < 25.9 || got > 26.1 {
 				t.Errorf("duration %q, want 26 s", out)
+			}
+		})
+	}
+}
+
+// download fetches a recording, and returns the path of its multivariant
+// playlist.
+func download(t *testing.T, w *world, rec resource.Recording) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range w.names(rec) {
+		path := filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(path), 0o700)
+		os.WriteFile(path, []byte(w.object(rec, name)), 0o600)
+	}
+	return filepath.Join(dir, "media/hls/master.m3u8")
+}
+
+// A player does not notice either that the server was killed between two parts,
+// where pictures that others lead up to had come, and the others had not.
+func TestPlayableAfterKill(t *testing.T) {
+	f := shootFilm(t, 2)
+	for _, container := range []resource.ContainerFormat{resource.TS, resource.FragmentedMP4} {
+		t.Run(string(container), func(t *testing.T) {
+			outer := t
+			w := newWorld()
+			c := newCamera(60)
+			c.stream.Channel.ContainerFormat = container
+			c.stream.Description = media.Description{Params: f.params}
+			var spool string
+			pictures := 0
+			var take *Take
+			record := func(ch *packager.Chunk) error {
+				data, err := c.cmaf.Append(nil, ch)
+				if err != nil {
+					return err
+				}
+				return take.Write(ch, data)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				r := open(t, w, dir)
+				stop := run(t, r)
+				take = r.Begin(c.stream)
+				n, parts := 0, 0
+				f.play(t, packager.NewCutter(packager.Origin, func(ch *packager.Chunk) error {
+					if spool != "" {
+						return nil
+					}
+					n, parts = n+len(ch.Video), parts+1
+					err := record(ch)
+					if parts > 35 && ch.Tail > 0 { // in the second object
+						spool, pictures = copyTree(outer, dir), n
+						w.fail(errNetwork)
+					}
+					return err
+				}))
+				stop()
+			})
+			if spool == "" {
+				t.Fatal("no part has a tail")
+			}
+			w.fault = nil
+			synctest.Test(t, func(t *testing.T) {
+				r := open(t, w, spool)
+				stop := run(t, r)
+				c = c.again()
+				at, _ := r.Position(c.stream.Channel.ARN)
+				take = r.Begin(c.stream)
+				f.play(t, packager.NewCutter(at, record))
+				take.End()
+				time.Sleep(2 * time.Minute)
+				stop()
+			})
+			rec := w.recordings()[0]
+			if len(rec.StreamIDs) != 2 {
+				t.Fatalf("recording: %+v", rec)
+			}
+			master := download(t, w, rec)
+			ffmpeg(t, "ffmpeg", "-i", master, "-f", "null", "-")
+			out := ffmpeg(t, "ffprobe", "-count_packets", "-select_streams", "v:0", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", master)
+			line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+			if got, _ := strconv.Atoi(strings.Trim(line, ",")); got != pictures+len(f.video) {
+				t.Errorf("%s packets, want %d", line, pictures+len(f.video))
 			}
 		})
 	}

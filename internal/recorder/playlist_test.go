@@ -313,6 +313,12 @@ func TestContinuity(t *testing.T) {
 		stop()
 	})
 	rec := w.recordings()[0]
+	wantContinuous(t, w, rec)
+}
+
+// wantContinuous checks the continuity counters of an ended recording.
+func wantContinuous(t *testing.T, w *world, rec resource.Recording) {
+	t.Helper()
 	next := make(map[int]byte)
 	for _, m := range regexp.MustCompile(`(?m)^\d+\.ts$`).FindAllString(wantWhole(t, w, rec), -1) {
 		data := w.object(rec, "media/hls/720p30/"+m)

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"anabranch/internal/media"
 	"anabranch/internal/metrics"
 	"anabranch/internal/resource"
 
@@ -60,7 +59,8 @@ type Ledger interface {
 
 // Config is what a Recorder is made of.
 type Config struct {
-	// Dir is the spool: one folder for each recording that is not all stored.
+	// Dir is the spool: one folder for each recording that is not all stored,
+	// and "<id>.broken" for each that could not be recovered.
 	Dir     string
 	Objects Objects
 	Ledger  Ledger
@@ -76,10 +76,10 @@ type Recorder struct {
 	// mu guards what follows. It may be held when a recording's mutex is
 	// taken, never the other way round.
 	mu      sync.Mutex
-	all     map[string]*recording       // by id
-	current map[resource.ARN]*recording // by channel: what the next stream may join
-	work    context.Context             // of the drivers; nil before Run and after
-	stopped bool                        // Run ended
+	all     map[string]*recording  // by id: all that have begun
+	takes   map[resource.ARN]*Take // by channel: the stream that is recorded now
+	work    context.Context        // of the drivers; nil before Run and after
+	stopped bool                   // Run ended
 	drivers sync.WaitGroup
 }
 
@@ -88,7 +88,7 @@ type Recorder struct {
 func Open(ctx context.Context, cfg Config) (*Recorder, error) {
 	r := &Recorder{
 		Config: cfg, slots: semaphore.NewWeighted(maxPuts),
-		all: make(map[string]*recording), current: make(map[resource.ARN]*recording),
+		all: make(map[string]*recording), takes: make(map[resource.ARN]*Take),
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
@@ -139,59 +139,30 @@ func (r *Recorder) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Begin records a stream: in the recording of its channel that waits for its
-// broadcaster, if the stream belongs to it, else in a new one, which starts
+// Begin records a stream: in a recording of its channel that waits for its
+// broadcaster, if the stream belongs to one, else in a new one, which starts
 // with the stream's first part. It does not block.
 func (r *Recorder) Begin(s Stream) *Take {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := &Take{r: r, stream: s, measuring: true}
-	if rec := r.current[s.Channel.ARN]; rec != nil && rec.attach(t, time.Now()) {
-		t.rec = rec
-		return t
+	if older := r.takes[s.Channel.ARN]; older != nil {
+		r.letGo(older)
+		older.rec.supersede(older, time.Now())
 	}
-	t.rec = r.newRecording(t)
-	r.current[s.Channel.ARN] = t.rec
+	r.takes[s.Channel.ARN] = t
+	if t.rec = r.join(t, time.Now()); t.rec == nil {
+		t.rec = r.newRecording(t)
+	}
 	return t
 }
 
-// Release ends the recordings of a channel that wait for its broadcaster,
-// unless they are of the given recording configuration.
-func (r *Recorder) Release(channel, configuration resource.ARN) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, rec := range r.all {
-		rec.release(channel, configuration)
+// letGo forgets t, which is not recorded any more.
+func (r *Recorder) letGo(t *Take) {
+	r.decided(t)
+	if r.takes[t.stream.Channel.ARN] == t {
+		delete(r.takes, t.stream.Channel.ARN)
 	}
-}
-
-func (rec *recording) release(channel, configuration resource.ARN) {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.Recording.ChannelARN != channel || rec.Recording.RecordingConfigurationARN == configuration {
-		return
-	}
-	rec.released = true
-	if rec.take == nil {
-		rec.end(time.Now(), "")
-	}
-}
-
-// Position is where the media of a channel's open recording ends on the run
-// timeline, in 90 kHz ticks. It is false when there is none.
-func (r *Recorder) Position(channel resource.ARN) (media.Ticks, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	rec := r.current[channel]
-	if rec == nil {
-		return 0, false
-	}
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.expire(time.Now()); rec.ending != nil {
-		return 0, false
-	}
-	return rec.position()
 }
 
 // newRecording makes the recording that t will start.
@@ -264,7 +235,6 @@ func (r *Recorder) ensure(t *Take, at time.Time) error {
 		rec.removeSpool()
 		rec.state = state{begun: *b, streams: []joined{{ID: t.stream.ID, At: at}}}
 		rec.end(at, "the spool cannot be written: "+rootCause(err))
-		delete(r.current, t.stream.Channel.ARN)
 	} else {
 		rec.log.Info("recording started", "stream", t.stream.ID, "bucket", b.Recording.Bucket, "prefix", b.Recording.Prefix)
 	}
@@ -290,14 +260,9 @@ func (r *Recorder) launch(rec *recording) {
 	})
 }
 
-// forget lets go of a recording that is finished, or never began.
+// forget lets go of a recording that is finished.
 func (r *Recorder) forget(rec *recording) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.all, filepath.Base(rec.dir))
-	for channel, current := range r.current {
-		if current == rec {
-			delete(r.current, channel)
-		}
-	}
 }

@@ -48,7 +48,8 @@ type recording struct {
 	// were made since the last sync.
 	unsynced []*os.File
 	newNames bool
-	deadline time.Time // when it ends, while it has no take
+	deadline time.Time // when it ends, while it waits
+	doubt    *Take     // a stream in doubt elsewhere that may belong here
 	released bool      // it ends with its take
 	stopped  bool      // nothing is written any more
 	unknown  bool      // the ledger did not know it at the start
@@ -104,32 +105,6 @@ func (rec *recording) force(r record) {
 	}
 }
 
-// attach makes t the recording's stream, if it belongs to it and comes in
-// time. A stream that was there is recorded no longer.
-func (rec *recording) attach(t *Take, now time.Time) bool {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.take != nil {
-		rec.log.Warn("stream is not recorded any more: a newer one came", "stream", rec.take.stream.ID)
-	}
-	rec.detach(now)
-	rec.expire(now)
-	if rec.journal == nil || rec.ending != nil || rec.stopped {
-		return false
-	}
-	if rec.Recording.RecordingConfigurationARN != t.stream.Configuration.ARN {
-		rec.end(now, "")
-		return false
-	}
-	v := rec.match(t.stream, nil, now)
-	if v == different {
-		rec.log.Info("stream does not match the recording that waits", "stream", t.stream.ID)
-		return false
-	}
-	rec.take, t.provisional = t, v == undecided
-	return true
-}
-
 // join journals that t's media follows. It comes with the first part, so that
 // a stream without media leaves no trace.
 func (rec *recording) join(t *Take, at time.Time) error {
@@ -164,7 +139,7 @@ func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
 		return nil
 	}
 	if o := rec.open(); o != nil && rec.mustCut(t, o, c) {
-		if err := rec.closeObject(); err != nil {
+		if err := rec.closeObject(0); err != nil {
 			return rec.fail(err)
 		}
 	}
@@ -246,7 +221,7 @@ func (rec *recording) writePart(t *Take, c *packager.Chunk, data []byte) error {
 	}
 	p := &part{
 		Object: o.N, Size: int64(len(data)), Start: c.Start, Duration: c.Duration, Time: c.Time.UTC(),
-		Segment: c.Segment, Independent: c.Independent,
+		Segment: c.Segment, Independent: c.Independent, Tail: c.Tail,
 	}
 	if !rec.fragmented() {
 		p.TS = t.ts.State()
@@ -264,8 +239,20 @@ func (rec *recording) writePart(t *Take, c *packager.Chunk, data []byte) error {
 	return nil
 }
 
+// endObject ends the open object, if any, for its stream ends. If that was torn
+// off, the object lasts until its pictures have been shown, so that those of
+// the next stream come later. That is less than half a second, by which
+// EXT-X-TARGETDURATION may be exceeded (RFC 8216 §4.3.3.1).
+func (rec *recording) endObject() error {
+	if o := rec.open(); o != nil {
+		return rec.closeObject(o.Tail)
+	}
+	return nil
+}
+
 // closeObject ends the open object, if any, and leaves its file to the syncer.
-func (rec *recording) closeObject() error {
+// It lasts tail longer than its parts.
+func (rec *recording) closeObject(tail media.Ticks) error {
 	o := rec.open()
 	if o == nil {
 		return nil
@@ -287,7 +274,7 @@ func (rec *recording) closeObject() error {
 	if target == 0 {
 		target = targetFor(o)
 	}
-	if err := rec.record(&closed{Target: target}); err != nil {
+	if err := rec.record(&closed{Target: target, Tail: tail}); err != nil {
 		return err
 	}
 	o.parts, o.closedAt = nil, time.Now()
@@ -310,13 +297,14 @@ func (rec *recording) detach(now time.Time) {
 		if rec.provisional() != nil {
 			rec.force(&settled{Keep: true}) // nothing more can be known
 		}
-		if err := rec.closeObject(); err != nil {
+		if err := rec.endObject(); err != nil {
 			rec.fail(err)
 			return
 		}
 		rec.force(&left{At: now})
+		// A stream without media leaves the window as it was.
+		rec.deadline = now.Add(rec.window())
 	}
-	rec.deadline = now.Add(rec.window())
 	if rec.window() == 0 {
 		rec.end(now, "")
 	}
@@ -330,9 +318,13 @@ func (rec *recording) window() time.Duration {
 	return rec.Recording.ReconnectWindow
 }
 
+// waits says whether the recording is without a stream, and ends when its
+// window has passed.
+func (rec *recording) waits() bool { return rec.take == nil && rec.doubt == nil && rec.ending == nil }
+
 // expire ends a recording whose window has passed.
 func (rec *recording) expire(now time.Time) {
-	if rec.take == nil && rec.ending == nil && rec.journal != nil && !now.Before(rec.deadline) {
+	if rec.waits() && rec.journal != nil && !now.Before(rec.deadline) {
 		rec.end(rec.deadline, "")
 	}
 }
@@ -354,11 +346,11 @@ func (rec *recording) fail(err error) error {
 	if rec.provisional() != nil {
 		rec.force(&settled{Keep: true})
 	}
-	if rec.closeObject() != nil {
+	if rec.endObject() != nil {
 		if o := rec.open(); o != nil && o.Size == 0 {
 			rec.force(&cut{N: o.N})
 		} else if o != nil {
-			rec.force(&closed{Target: max(rec.target, targetFor(o))})
+			rec.force(&closed{Target: max(rec.target, targetFor(o)), Tail: o.Tail})
 		}
 	}
 	rec.end(time.Now(), "the spool cannot be written: "+rootCause(err))

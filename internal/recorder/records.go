@@ -75,6 +75,9 @@ type part struct {
 	Time            time.Time // of Start, to the millisecond
 	Segment         bool      // begins a live segment
 	Independent     bool      // begins with a key frame
+	// Tail is how far pictures are shown beyond the part's end, in 90 kHz ticks:
+	// see [packager.Chunk].
+	Tail media.Ticks
 	// TS holds the continuity counters behind the part.
 	TS packager.TSState
 }
@@ -83,6 +86,9 @@ type part struct {
 // fixed by the first object that closes.
 type closed struct {
 	Target int `json:"target"`
+	// Tail is how much longer than its parts an object lasts whose stream was
+	// torn off, in 90 kHz ticks.
+	Tail media.Ticks `json:"tail,omitempty"`
 }
 
 // cut takes back the parts of an object that never reached the disk: all
@@ -200,6 +206,7 @@ func decode(b []byte) (record, error) {
 const (
 	flagSegment = 1 << iota
 	flagIndependent
+	flagTail // it is not 0
 )
 
 // append packs p: flags, the numbers as varints, the four counters.
@@ -211,9 +218,15 @@ func (p *part) append(dst []byte) []byte {
 	if p.Independent {
 		flags |= flagIndependent
 	}
+	if p.Tail != 0 {
+		flags |= flagTail
+	}
 	dst = append(dst, flags)
 	for _, n := range []int64{int64(p.Object), p.Size, int64(p.Start), int64(p.Duration), p.Time.UnixMilli()} {
 		dst = binary.AppendVarint(dst, n)
+	}
+	if p.Tail != 0 {
+		dst = binary.AppendVarint(dst, int64(p.Tail))
 	}
 	return append(dst, p.TS.PAT, p.TS.PMT, p.TS.Video, p.TS.Audio)
 }
@@ -224,8 +237,11 @@ func decodePart(b []byte) (*part, error) {
 		return nil, torn
 	}
 	flags, b := b[0], b[1:]
-	var n [5]int64
+	var n [6]int64
 	for i := range n {
+		if i == 5 && flags&flagTail == 0 {
+			break
+		}
 		v, size := binary.Varint(b)
 		if size <= 0 {
 			return nil, torn
@@ -238,7 +254,7 @@ func decodePart(b []byte) (*part, error) {
 	return &part{
 		Object: int(n[0]), Size: n[1],
 		Start: media.Ticks(n[2]), Duration: media.Ticks(n[3]), Time: time.UnixMilli(n[4]).UTC(),
-		Segment: flags&flagSegment != 0, Independent: flags&flagIndependent != 0,
+		Segment: flags&flagSegment != 0, Independent: flags&flagIndependent != 0, Tail: media.Ticks(n[5]),
 		TS: packager.TSState{PAT: b[0], PMT: b[1], Video: b[2], Audio: b[3]},
 	}, nil
 }

@@ -24,8 +24,8 @@ var someRecords = []record{
 	&opened{N: 0},
 	&part{Object: 0, Size: 88_000, Start: packager.Origin, Duration: 30_000, Time: time.UnixMilli(1772359207412).UTC(),
 		Segment: true, Independent: true, TS: packager.TSState{PAT: 1, PMT: 2, Video: 3, Audio: 15}},
-	&part{Object: 0, Size: 77_000, Start: packager.Origin + 30_000, Duration: 30_000, Time: time.UnixMilli(1772359207745).UTC()},
-	&closed{Target: 12},
+	&part{Object: 0, Size: 77_000, Start: packager.Origin + 30_000, Duration: 30_000, Time: time.UnixMilli(1772359207745).UTC(), Tail: 3003},
+	&closed{Target: 12, Tail: 3003},
 	&done{What: probed},
 	&done{What: told, N: 1},
 	&done{What: storedHeader},
@@ -68,7 +68,7 @@ func TestRecords(t *testing.T) {
 func TestJournalSize(t *testing.T) {
 	p := part{
 		Object: 17_280, Size: 1 << 20, Start: media.TicksOf(96*time.Hour, media.VideoRate), Duration: 30_150,
-		Time: time.UnixMilli(1772359207412), TS: packager.TSState{PAT: 15, PMT: 15, Video: 15, Audio: 15},
+		Time: time.UnixMilli(1772359207412), Tail: 30_150, TS: packager.TSState{PAT: 15, PMT: 15, Video: 15, Audio: 15},
 	}
 	b, err := encode(&p)
 	if err != nil {

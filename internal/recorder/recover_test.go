@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -375,14 +376,20 @@ func TestKillWhileSplitting(t *testing.T) {
 }
 
 // A row without a spool, and a spool that cannot be read, do not keep the
-// server from starting.
+// server from starting, nor their recordings open. What cannot be read is set
+// aside, once.
 func TestRecoverStrangers(t *testing.T) {
 	w := newWorld()
-	w.rows["gone"] = resource.Recording{ID: "gone", StreamIDs: []string{"st-0"}, State: resource.RecordingStarted}
+	for _, id := range []string{"gone", "newer", "void", "moved"} {
+		w.rows[id] = resource.Recording{ID: id, StreamIDs: []string{id}, State: resource.RecordingStarted}
+	}
 	dir := t.TempDir()
-	os.MkdirAll(filepath.Join(dir, "empty"), 0o700)
-	os.MkdirAll(filepath.Join(dir, "newer"), 0o700)
+	for _, id := range []string{"empty", "newer", "void", "moved.broken"} {
+		os.MkdirAll(filepath.Join(dir, id), 0o700)
+	}
 	os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
+	os.WriteFile(filepath.Join(dir, "newer", "0.ts"), []byte("media"), 0o600)
+	os.WriteFile(filepath.Join(dir, "void", journalName), nil, 0o600)
 	alien := &recording{dir: filepath.Join(dir, "newer")}
 	if err := alien.create(&begun{Recording: resource.Recording{ID: "newer"}}); err != nil {
 		t.Fatal(err)
@@ -390,13 +397,39 @@ func TestRecoverStrangers(t *testing.T) {
 	alien.journal.Append([]byte("?{}"))
 	alien.journal.Close()
 
-	r := open(t, w, dir)
-	if len(r.all) != 0 {
-		t.Errorf("recovered %d recordings", len(r.all))
+	for range 2 {
+		if r := open(t, w, dir); len(r.all) != 0 {
+			t.Errorf("recovered %d recordings", len(r.all))
+		}
+		told := w.told()
+		slices.Sort(told)
+		if got := strings.Join(told, ", "); got != "Recording End Failure gone, Recording End Failure moved, Recording End Failure newer, Recording End Failure void" {
+			t.Errorf("told %q", got)
+		}
+		if got := strings.Join(spooled(t, dir), " "); got != "file moved.broken newer.broken void.broken" {
+			t.Errorf("spool has %q", got)
+		}
 	}
-	wantTold(t, w, "Recording End Failure st-0")
-	if got := strings.Join(spooled(t, dir), " "); got != "file newer" {
-		t.Errorf("spool has %q", got)
+	for id, reason := range map[string]string{
+		"gone":  "the spool of the recording is lost",
+		"newer": "the spool of the recording cannot be read: journal record '?' is of no known kind",
+		"void":  "the spool of the recording cannot be read: the journal is empty",
+		"moved": "the spool of the recording cannot be read: it was set aside at an earlier start",
+	} {
+		if got := w.rows[id].StatusMessage; got != reason {
+			t.Errorf("%s: %q, want %q", id, got, reason)
+		}
+	}
+	if media, err := os.ReadFile(filepath.Join(dir, "newer.broken", "0.ts")); string(media) != "media" {
+		t.Errorf("media that was set aside: %q, %v", media, err)
+	}
+}
+
+// A spool on a disk that is full is not broken.
+func TestShortage(t *testing.T) {
+	full := fmt.Errorf("append to journal: %w", &os.PathError{Op: "write", Path: "journal", Err: syscall.ENOSPC})
+	if !shortage(full) || shortage(os.ErrPermission) || shortage(nil) {
+		t.Error("want a full disk to be a shortage, and nothing else")
 	}
 }
 
@@ -408,9 +441,13 @@ func TestSpoolComesBack(t *testing.T) {
 		w, spool, at = killed(t, n, false, func(t *testing.T, r *Recorder) {
 			c := newCamera(30)
 			c.broadcast(t, r, 36)
+			time.Sleep(5 * time.Second) // in which all of the first stream is stored
 			c.again().broadcast(t, r, 36)
 			time.Sleep(time.Minute)
 		})
+		if at == "" {
+			t.Fatal("no stream joins")
+		}
 	}
 	open(t, w, t.TempDir())
 	told := w.told()

@@ -7,11 +7,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"anabranch/internal/journal"
 	"anabranch/internal/resource"
 )
+
+// asideSuffix marks the folder of a recording that cannot be recovered.
+const asideSuffix = ".broken"
+
+var errAside = errors.New("it was set aside at an earlier start")
 
 // recover takes up what the spool holds. rows are the recordings that the
 // ledger takes for open.
@@ -26,41 +33,79 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 	}
 	now := time.Now()
 	spooled := make(map[string]bool, len(entries))
+	broken := make(map[string]error)
 	for _, e := range entries {
 		id := e.Name()
-		spooled[id] = true
+		if of, aside := strings.CutSuffix(id, asideSuffix); aside {
+			broken[of] = errAside
+			continue
+		}
+		if !e.IsDir() {
+			continue
+		}
 		rec := r.blank(id, "")
-		if err := rec.recover(open[id], now); err != nil {
-			rec.log.Error("recording cannot be recovered; its spool is left as it is", "error", err)
+		err := rec.recover(open[id], now)
+		if shortage(err) {
+			rec.log.Error("recording cannot be recovered for now", "error", err)
+			spooled[id] = true
+			continue
+		}
+		if err != nil {
+			r.setAside(rec, err)
+			broken[id] = err
 			continue
 		}
 		if rec.journal == nil {
 			continue
 		}
+		spooled[id] = true
 		rec.log = r.Log.With("channel", rec.Recording.ChannelARN.ID(), "recording", id)
 		rec.log.Info("recording recovered", "media", rec.duration(), "waits", rec.ending == nil)
 		r.all[id] = rec
-		channel := rec.Recording.ChannelARN
-		if cur := r.current[channel]; rec.ending == nil && (cur == nil || cur.Recording.StartedAt.Before(rec.Recording.StartedAt)) {
-			r.current[channel] = rec
-		}
 	}
 	for _, row := range rows {
 		if spooled[row.ID] {
 			continue
 		}
-		r.Log.Error("recording is lost: the spool does not have it", "channel", row.ChannelARN.ID(), "recording", row.ID)
-		if err := r.Ledger.FailRecording(ctx, row.ID, now.UTC(), row.Duration, "the spool of the recording is lost"); err != nil {
+		reason := "the spool of the recording is lost"
+		if err := broken[row.ID]; err != nil {
+			reason = "the spool of the recording cannot be read: " + rootCause(err)
+		}
+		r.Log.Error("recording is lost", "channel", row.ChannelARN.ID(), "recording", row.ID, "reason", reason)
+		if err := r.Ledger.FailRecording(ctx, row.ID, now.UTC(), row.Duration, reason); err != nil {
 			return fmt.Errorf("fail lost recording %s: %w", row.ID, err)
 		}
 	}
 	return nil
 }
 
+// setAside renames the folder of a recording that cannot be recovered, for
+// people to see what can be saved. It is neither looked at again nor removed.
+func (r *Recorder) setAside(rec *recording, reason error) {
+	aside := rec.dir + asideSuffix
+	if err := os.Rename(rec.dir, aside); err != nil {
+		rec.log.Error("recording that cannot be recovered cannot be set aside", "media", rec.dir, "reason", reason, "error", err)
+		return
+	}
+	rec.log.Error("recording cannot be recovered and is set aside", "media", aside, "reason", reason)
+}
+
+// shortage says whether err is for want of something that the next start may
+// have: the spool itself is sound.
+func shortage(err error) bool {
+	for _, want := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, want) {
+			return true
+		}
+	}
+	return false
+}
+
 // recover replays the journal and brings the media files in line with it, so
 // that the recording is as if its stream had ended now. A spool from before
 // the first part was whole holds nothing and is removed; then the recording has
-// no journal.
+// no journal. known says that the ledger takes the recording for open: then it
+// was more than that, and its journal is lost.
 func (rec *recording) recover(known bool, now time.Time) (err error) {
 	log, err := journal.Open(filepath.Join(rec.dir, journalName), func(b []byte) error {
 		r, err := decode(b)
@@ -78,6 +123,9 @@ func (rec *recording) recover(known bool, now time.Time) (err error) {
 			log.Close()
 		}
 	}()
+	if rec.Recording.ID == "" && known {
+		return errors.New("the journal is empty")
+	}
 	if rec.Recording.ID == "" {
 		return rec.removeSpool()
 	}
@@ -115,7 +163,7 @@ func (rec *recording) recoverMedia() error {
 			return err
 		}
 	}
-	if err := rec.closeObject(); err != nil {
+	if err := rec.endObject(); err != nil {
 		return err
 	}
 	for i := range rec.objects {

@@ -45,14 +45,15 @@ type object struct {
 	Discontinuity   bool
 	Header          int
 	Closed, Stored  bool
+	// Tail is how far its pictures are shown beyond its end. It becomes part of
+	// Duration if the stream ends here.
+	Tail media.Ticks
 
 	// parts is kept while the object is open, and during a replay until it is
 	// stored.
 	parts    []part
 	closedAt time.Time // zero after a restart
 }
-
-func (o *object) end() media.Ticks { return o.Start + o.Duration }
 
 // add puts p behind the parts that are there.
 func (o *object) add(p part) {
@@ -62,13 +63,13 @@ func (o *object) add(p part) {
 	o.parts = append(o.parts, p)
 	o.Size += p.Size
 	o.Duration += p.Duration
-	o.TS = p.TS
+	o.TS, o.Tail = p.TS, p.Tail
 }
 
 // keep drops the parts behind the first n.
 func (o *object) keep(n int) {
 	parts := o.parts[:n]
-	o.parts, o.Size, o.Duration, o.TS = nil, 0, 0, packager.TSState{}
+	o.parts, o.Size, o.Duration, o.TS, o.Tail = nil, 0, 0, packager.TSState{}, 0
 	for _, p := range parts {
 		o.add(p)
 	}
@@ -138,6 +139,7 @@ func (c *closed) apply(s *state) error {
 		return fmt.Errorf("no object is open")
 	}
 	o.Closed = true
+	o.Duration, o.Tail = o.Duration+c.Tail, o.Tail-c.Tail
 	s.target = c.Target
 	return nil
 }
@@ -249,12 +251,12 @@ func (s *state) stored() int {
 	return len(s.objects)
 }
 
-// position is the end of the media on the run timeline, false when there is
-// none.
+// position is where on the run timeline another stream may begin: the end of
+// the media, its pictures shown. It is false when there is no media.
 func (s *state) position() (media.Ticks, bool) {
 	for i := len(s.objects) - 1; i >= 0; i-- {
 		if o := &s.objects[i]; o.Size > 0 {
-			return o.end(), true
+			return o.Start + o.Duration + o.Tail, true
 		}
 	}
 	return 0, false
@@ -266,6 +268,14 @@ func (s *state) counters() packager.TSState {
 		return s.objects[n-1].TS
 	}
 	return packager.TSState{}
+}
+
+// newest is when its last stream joined.
+func (s *state) newest() time.Time {
+	if n := len(s.streams); n > 0 {
+		return s.streams[n-1].At
+	}
+	return s.Recording.StartedAt
 }
 
 // empty says whether there is nothing worth a recording.

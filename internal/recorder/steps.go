@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"anabranch/internal/media"
 	"anabranch/internal/metrics"
 	"anabranch/internal/objectstore"
 	"anabranch/internal/resource"
@@ -127,6 +129,9 @@ func (rec *recording) storeObject(ctx context.Context) error {
 
 	path := filepath.Join(rec.dir, name)
 	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return rec.loseObject(&o)
+	}
 	if err != nil {
 		return fmt.Errorf("open object %d: %w", o.N, err)
 	}
@@ -147,6 +152,14 @@ func (rec *recording) storeObject(ctx context.Context) error {
 		return fmt.Errorf("remove stored object: %w", err)
 	}
 	return nil
+}
+
+// loseObject goes on without an object whose file somebody took away.
+func (rec *recording) loseObject(o *object) error {
+	rec.log.Error("media is missing from the spool and left out", "object", o.N, "media", o.Duration.Duration(media.VideoRate))
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.record(&cut{N: o.N})
 }
 
 // refresh stores the playlists as far as the objects they name are stored.
@@ -194,8 +207,8 @@ func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 	key := rec.mediaKey("playlist.m3u8")
 	rec.mu.Unlock()
 
-	media := p.media()
-	if err := rec.put(ctx, key, typePlaylist, bytes.NewReader(media), int64(len(media))); err != nil {
+	playlist := p.media()
+	if err := rec.put(ctx, key, typePlaylist, bytes.NewReader(playlist), int64(len(playlist))); err != nil {
 		return err
 	}
 	if master := p.master(); !bytes.Equal(master, rec.master) {

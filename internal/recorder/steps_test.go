@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,7 +207,7 @@ func TestNoSpool(t *testing.T) {
 		take.End()
 		synctest.Wait()
 		wantTold(t, w, "Recording Start Failure "+c.stream.ID+": the spool cannot be written: not a directory")
-		if len(r.all) != 0 || len(r.current) != 0 {
+		if len(r.all) != 0 || len(r.takes) != 0 {
 			t.Errorf("%d recordings are kept", len(r.all))
 		}
 	})
@@ -219,21 +220,75 @@ func TestNoMedia(t *testing.T) {
 		r.Begin(newCamera(0).stream).End()
 		synctest.Wait()
 		wantTold(t, w)
-		if dirs := spooled(t, r.Dir); len(dirs) != 0 || len(r.current) != 0 {
-			t.Errorf("spool has %q, %d recordings are kept", dirs, len(r.current))
+		if dirs := spooled(t, r.Dir); len(dirs) != 0 || len(r.takes) != 0 {
+			t.Errorf("spool has %q, %d recordings are kept", dirs, len(r.takes))
 		}
-		// Nor does it change the one that waits.
+		// Nor does it change the one that waits, or how long that waits.
 		c := newCamera(60)
 		c.broadcast(t, r, 30)
 		time.Sleep(59 * time.Second)
 		r.Begin(newCamera(60).stream).End()
-		time.Sleep(59 * time.Second)
+		time.Sleep(time.Second - 1)
 		again := c.again()
 		again.broadcast(t, r, 30)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID+" "+again.stream.ID)
 	})
+	for _, gap := range []time.Duration{0, 2 * time.Second} { // to the stream's end
+		virtual(t, func(t *testing.T, w *world, r *Recorder) {
+			c := newCamera(60)
+			c.broadcast(t, r, 30)
+			left := time.Now()
+			time.Sleep(59 * time.Second)
+			take := r.Begin(c.again().stream)
+			time.Sleep(gap)
+			take.End()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID)
+			if at := w.recordings()[0].EndedAt; !at.Equal(left.Add(time.Minute)) {
+				t.Errorf("ended at %v, want %v", at, left.Add(time.Minute))
+			}
+		})
+	}
+}
+
+// A media file that somebody takes away is left out; the recording goes on
+// behind a discontinuity, and ends.
+func TestMissingFile(t *testing.T) {
+	for name, missing := range map[string]int{"first": 0, "middle": 1, "last": 2} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T, w *world, r *Recorder) {
+				c := newCamera(60)
+				back := time.Now().Add(40 * time.Second)
+				w.fault = func(_ int, call string) error {
+					if strings.HasSuffix(call, ".ts") && time.Now().Before(back) {
+						return errNetwork
+					}
+					return nil
+				}
+				c.broadcast(t, r, 90) // three objects
+				id := spooled(t, r.Dir)[0]
+				if err := os.Remove(filepath.Join(r.Dir, id, fmt.Sprint(missing, ".ts"))); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				rec := w.recordings()[0]
+				if rec.State != resource.RecordingEnded || rec.Duration != 20*time.Second {
+					t.Errorf("recording: %+v", rec)
+				}
+				playlist := wantWhole(t, w, rec)
+				if got, want := strings.Count(playlist, "#EXT-X-DISCONTINUITY\n"), missing%2; got != want || strings.Contains(playlist, fmt.Sprint("\n", missing, ".ts")) {
+					t.Errorf("%d discontinuities, want %d:\n%s", got, want, playlist)
+				}
+				if left := spooled(t, r.Dir); len(left) > 0 {
+					t.Errorf("spool still has %q", left)
+				}
+			})
+		})
+	}
 }
 
 // Without renditions there is a recording, but no media in it.

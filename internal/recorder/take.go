@@ -1,9 +1,6 @@
 package recorder
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"anabranch/internal/media"
@@ -24,7 +21,7 @@ type Stream struct {
 // If the publisher does not tell what decides whether the stream belongs to
 // the recording that waits, it joins provisionally: its parts go into an
 // object of their own there, and after the first group of pictures either stay
-// or move, with their file, to a recording of their own.
+// or move, with their file, to another recording that waits or to a new one.
 type Take struct {
 	r      *Recorder
 	stream Stream
@@ -33,6 +30,9 @@ type Take struct {
 	gop    gop
 	// measuring says that the first group of pictures is not over.
 	measuring bool
+	// others are the recordings that t may belong to besides rec, as long as
+	// that is in doubt. They are guarded by the recorder's mutex.
+	others []*recording
 
 	// What follows is the recording's, guarded by its mutex.
 	joined, provisional bool
@@ -61,6 +61,9 @@ func (t *Take) Write(c *packager.Chunk, cmaf []byte) error {
 	if t.measuring {
 		t.gop.add(c)
 	}
+	if t.err != nil {
+		t.over()
+	}
 	return t.err
 }
 
@@ -72,27 +75,36 @@ func (t *Take) End() {
 		t.settle(measured{FrameRate: t.gop.measure().FrameRate})
 	}
 	t.err = errEnded
-	if t.rec.leave(t) {
-		t.r.forget(t.rec)
-	}
+	t.rec.leave(t)
+	t.over()
 }
 
-// leave ends t's stay, and says whether the recording never began.
-func (rec *recording) leave(t *Take) (unborn bool) {
+// over tells the recorder that t writes no more.
+func (t *Take) over() {
+	t.r.mu.Lock()
+	defer t.r.mu.Unlock()
+	t.r.letGo(t)
+}
+
+// leave ends t's stay.
+func (rec *recording) leave(t *Take) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if rec.take == t {
 		rec.detach(time.Now())
 	}
-	return rec.Recording.ID == ""
 }
 
 // settle decides by the first group of pictures what could not be decided at
 // the beginning.
 func (t *Take) settle(m measured) {
-	if t.rec.settle(t, &m) == different {
+	v := t.rec.settle(t, &m)
+	t.r.mu.Lock()
+	defer t.r.mu.Unlock()
+	if v == different {
 		t.r.split(t, &m)
 	}
+	t.r.decided(t)
 }
 
 // settle takes note of what the first group of pictures of t shows, and says
@@ -129,66 +141,4 @@ func (t *Take) pack(c *packager.Chunk, cmaf []byte) ([]byte, error) {
 	var err error
 	t.buf, err = t.ts.Append(t.buf[:0], c)
 	return t.buf, err
-}
-
-// split moves t, which turned out not to belong to its recording, to one of
-// its own. If that cannot be done it stays: nothing is lost either way.
-func (r *Recorder) split(t *Take, m *measured) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := t.rec
-	old.mu.Lock()
-	defer old.mu.Unlock()
-	if old.take != t || old.stopped {
-		return
-	}
-	o := old.open()
-	if o == nil || o.N != old.provisional().Object {
-		old.force(&settled{Keep: true})
-		return
-	}
-	next := r.newRecording(t)
-	if err := next.adopt(old, o, r.begun(t, o.Time, next), m); err != nil {
-		old.log.Error("stream that does not match stays in the recording", "stream", t.stream.ID, "error", err)
-		next.removeSpool()
-		old.force(&settled{Keep: true})
-		return
-	}
-	old.log.Info("stream does not match the recording that waits", "stream", t.stream.ID, "new", next.Recording.ID)
-	old.force(&settled{Keep: false})
-	next.file, old.file = old.file, nil
-	old.take = nil
-	signal(old.wake)
-	t.rec, t.provisional = next, false
-	r.current[t.stream.Channel.ARN] = next
-	r.launch(next)
-}
-
-// adopt makes the recording that begins with o, the open object of old. The
-// new journal is whole before the file moves, and the move decides: until then
-// the stream is old's, and the new journal, whose media is not there, is void.
-func (rec *recording) adopt(old *recording, o *object, b *begun, m *measured) error {
-	if err := rec.create(b); err != nil {
-		return err
-	}
-	t := old.take
-	records := []record{&joined{ID: t.stream.ID, At: o.Time}, m}
-	if len(old.headers) > 0 {
-		records = append(records, &old.headers[o.Header])
-	}
-	records = append(records, &opened{})
-	for _, p := range o.parts {
-		p.Object = 0
-		records = append(records, &p)
-	}
-	for _, r := range records {
-		if err := rec.record(r); err != nil {
-			return err
-		}
-	}
-	from, to := filepath.Join(old.dir, old.objectName(o.N)), filepath.Join(rec.dir, rec.objectName(0))
-	if err := os.Rename(from, to); err != nil {
-		return fmt.Errorf("move object %d: %w", o.N, err)
-	}
-	return nil
 }

@@ -1,0 +1,133 @@
+package recorder
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"anabranch/internal/packager"
+)
+
+var errNoMatch = errors.New("stream does not match")
+
+// split moves t, which turned out not to belong to its recording, to another
+// that waits for it, else to one of its own. If that cannot be done it stays:
+// nothing is lost either way. r.mu is held.
+func (r *Recorder) split(t *Take, m *measured) {
+	old := t.rec
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	if old.take != t || r.stopped {
+		return
+	}
+	o := old.open()
+	if o == nil || o.N != old.provisional().Object {
+		old.force(&settled{Keep: true})
+		return
+	}
+	for _, next := range append(slices.Clone(t.others), r.newRecording(t)) {
+		switch err := next.adopt(t, old, o, m); {
+		case errors.Is(err, errNoMatch):
+			continue
+		case err != nil:
+			old.log.Error("stream cannot be moved to another recording", "stream", t.stream.ID, "to", filepath.Base(next.dir), "error", err)
+			continue
+		}
+		old.log.Info("stream does not match the recording that waits", "stream", t.stream.ID, "moved to", next.Recording.ID)
+		old.force(&settled{Keep: false})
+		old.take = nil
+		signal(old.wake)
+		t.rec, t.provisional = next, false
+		if r.all[next.Recording.ID] == nil {
+			r.launch(next)
+		}
+		return
+	}
+	old.force(&settled{Keep: true})
+}
+
+// adopt moves t with o, the open object of old, to rec: a new recording, or one
+// that waits if t matches it. The journal is whole before the file moves, and
+// the move decides: until then the stream is old's, and in rec, where its media
+// is not, it is void.
+func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	fresh := rec.journal == nil
+	if fresh {
+		if err := rec.create(t.r.begun(t, o.Time, rec)); err != nil {
+			rec.removeSpool()
+			return err
+		}
+	} else if rec.ending != nil || rec.stopped || rec.match(t.stream, m, time.Now()) == different {
+		return errNoMatch
+	}
+	var by shift
+	if n := len(old.objects); !fresh && !rec.fragmented() {
+		var before packager.TSState
+		if n > 1 {
+			before = old.objects[n-2].TS
+		}
+		by = shiftOf(before, rec.counters())
+	}
+	begins := joined{ID: t.stream.ID, At: o.Time, Provisional: !fresh, Object: rec.nextObject()}
+	if err := rec.adoptObject(&begins, old, o, m, by); err != nil {
+		switch {
+		case fresh:
+			rec.removeSpool()
+		case rec.provisional() != nil:
+			rec.force(&settled{Keep: false})
+		}
+		return err
+	}
+	rec.file, old.file = old.file, nil
+	rec.take, rec.doubt, rec.newNames = t, nil, true
+	if fresh {
+		return nil
+	}
+	rec.force(&settled{Keep: true})
+	if by != (shift{}) {
+		if err := by.rewrite(rec.file, o.Size); err != nil {
+			rec.log.Warn("continuity counters jump", "object", begins.Object, "error", err)
+		}
+		t.ts = packager.NewTS(rec.open().TS)
+	}
+	signal(rec.wake)
+	return nil
+}
+
+// adoptObject journals that o's stream begins, with o, and moves the file.
+func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *measured, by shift) error {
+	n := begins.Object
+	records := []record{begins}
+	if rec.measured == nil {
+		records = append(records, m)
+	}
+	headers := len(rec.headers)
+	if rec.fragmented() {
+		h := &old.headers[o.Header]
+		if headers == 0 || !bytes.Equal(rec.headers[headers-1].Data, h.Data) {
+			records = append(records, h)
+			headers++
+		}
+	}
+	records = append(records, &opened{N: n, Discontinuity: len(rec.objects) > 0, Header: max(0, headers-1)})
+	for _, p := range o.parts {
+		p.Object, p.TS = n, by.apply(p.TS)
+		records = append(records, &p)
+	}
+	for _, r := range records {
+		if err := rec.record(r); err != nil {
+			return err
+		}
+	}
+	from, to := filepath.Join(old.dir, old.objectName(o.N)), filepath.Join(rec.dir, rec.objectName(n))
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("move object %d: %w", o.N, err)
+	}
+	return nil
+}
