@@ -232,7 +232,7 @@ func (r *Recorder) ensure(t *Take, at time.Time) error {
 		// Without a journal there is no recording, but that is told.
 		rec.log.Error("recording cannot be started", "stream", t.stream.ID, "error", err)
 		rec.take = nil
-		rec.removeSpool()
+		_ = rec.removeSpool() // what stays is void, and the next start removes it
 		rec.state = state{begun: *b, streams: []joined{{ID: t.stream.ID, At: at}}}
 		rec.end(at, "the spool cannot be written: "+rootCause(err))
 	} else {

@@ -216,7 +216,7 @@ func (rec *recording) openHeader(p media.Params) error {
 func (rec *recording) writePart(t *Take, c *packager.Chunk, data []byte) error {
 	o := rec.open()
 	if _, err := rec.file.Write(data); err != nil {
-		rec.file.Truncate(o.Size)
+		_ = rec.file.Truncate(o.Size)
 		return fmt.Errorf("write object %d: %w", o.N, err)
 	}
 	p := &part{
@@ -298,7 +298,7 @@ func (rec *recording) detach(now time.Time) {
 			rec.force(&settled{Keep: true}) // nothing more can be known
 		}
 		if err := rec.endObject(); err != nil {
-			rec.fail(err)
+			_ = rec.fail(err)
 			return
 		}
 		rec.force(&left{At: now})

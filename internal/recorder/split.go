@@ -60,7 +60,7 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 	fresh := rec.journal == nil
 	if fresh {
 		if err := rec.create(t.r.begun(t, o.Time, rec)); err != nil {
-			rec.removeSpool()
+			_ = rec.removeSpool() // void, and removed by the next start
 			return err
 		}
 	} else if rec.ending != nil || rec.stopped || rec.match(t.stream, m, time.Now()) == different {
@@ -78,7 +78,7 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 	if err := rec.adoptObject(&begins, old, o, m, by); err != nil {
 		switch {
 		case fresh:
-			rec.removeSpool()
+			_ = rec.removeSpool() // as above
 		case rec.provisional() != nil:
 			rec.force(&settled{Keep: false})
 		}

@@ -244,7 +244,7 @@ func (rec *recording) keepSynced(ctx context.Context) {
 		}
 		if err := rec.sync(); err != nil {
 			rec.mu.Lock()
-			rec.fail(err)
+			_ = rec.fail(err)
 			rec.mu.Unlock()
 		}
 	}

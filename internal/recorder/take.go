@@ -117,7 +117,7 @@ func (rec *recording) settle(t *Take, m *measured) verdict {
 	}
 	if rec.measured == nil {
 		if err := rec.record(m); err != nil {
-			rec.fail(err)
+			_ = rec.fail(err)
 			return same
 		}
 		signal(rec.wake)
