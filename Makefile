@@ -22,7 +22,7 @@ build: $(PLAYER) ## builds bin/anabranch
 
 .PHONY: demo
 demo: ffmpeg build ## shows a moving picture in the browser, a drop, the return, and the merged recording
-	bin/anabranch demo
+	bin/anabranch demo --log-level=warn
 
 .PHONY: test
 test: ffmpeg $(PLAYER) ## vets the code and runs its tests, with the race detector
