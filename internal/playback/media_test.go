@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -78,9 +77,6 @@ func TestRealMedia(t *testing.T) {
 // encode makes five seconds of picture and sound as MPEG-TS.
 func encode(t *testing.T, size string) []byte {
 	t.Helper()
-	if _, err := exec.LookPath("ffmpeg"); err != nil && os.Getenv("CI") == "" {
-		t.Skip("ffmpeg is not installed")
-	}
 	cmd := exec.Command("timeout", "-k", "1", "30", "ffmpeg", "-v", "error",
 		"-f", "lavfi", "-i", "testsrc2=s="+size+":r=30", "-f", "lavfi", "-i", "sine=sample_rate=48000", "-t", "5",
 		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "60", "-bf", "0",

@@ -36,7 +36,7 @@ const filmRate = 25
 func ffmpeg(t *testing.T, tool string, args ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), tool, append([]string{"-v", "warning"}, args...)...)
