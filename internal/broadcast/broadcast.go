@@ -2,7 +2,6 @@ package broadcast
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -157,15 +156,8 @@ func (b *Broadcast) publishView(streamID string) {
 // wait lets the window end after d unless a publisher comes.
 func (b *Broadcast) wait(d time.Duration) {
 	b.stopWaiting()
-	b.publishViewOnce()
 	b.deadline = time.Now().Add(d)
 	b.expiry = time.AfterFunc(d, b.expire)
-}
-
-func (b *Broadcast) publishViewOnce() {
-	if b.view.Load() == nil {
-		b.publishView("")
-	}
 }
 
 func (b *Broadcast) stopWaiting() {
@@ -246,7 +238,7 @@ func (b *Broadcast) shutdown(reason *Refused) {
 	if b.window == nil {
 		return
 	}
-	if err := b.window.Close(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := b.window.Close(); err != nil {
 		b.log.Error("live window cannot be closed", "error", err)
 	}
 }

@@ -87,6 +87,9 @@ func NewManager(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, fmt.Errorf("list live windows: %w", err)
 	}
 	for _, e := range entries {
+		if !e.IsDir() || !resource.IsID(e.Name()) {
+			continue // not ours, such as lost+found
+		}
 		if err := m.recover(ctx, e.Name()); err != nil {
 			m.Log.Error("live window is given up", "channel", e.Name(), "error", err)
 		}
@@ -158,6 +161,7 @@ func (m *Manager) recover(ctx context.Context, id string) error {
 		b.patience = max(m.Grace, rc.ReconnectWindow())
 	}
 	m.byID[id] = b
+	b.publishView("")
 	b.wait(b.patience)
 	m.Log.Info("live window recovered", "channel", id, "waits", b.patience)
 	return nil

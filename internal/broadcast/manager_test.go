@@ -494,3 +494,27 @@ func TestDetachedBeforeCrash(t *testing.T) {
 		}
 	})
 }
+
+// What is not a channel's among the live windows neither stops a start nor is
+// touched; a window that cannot be read is given up.
+func TestOddWindows(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir).withChannel(true, nil)
+	channel := s.channel
+	s.stop()
+	odd := filepath.Join(dir, "live", "lost+found", "x")
+	broken := filepath.Join(dir, "live", channel.ID(), "journal", "x")
+	for _, folder := range []string{odd, broken} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = start(t, dir)
+	defer s.stop()
+	if _, err := os.Stat(odd); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(broken); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the broken window: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -499,6 +500,18 @@ func TestFloodBeforePublish(t *testing.T) {
 	}
 	_, _ = io.Copy(io.Discard, c.conn)
 	expectLog(t, s, errTooMuch.Error())
+}
+
+// TestLargeChunksBeforePublish asks for chunks whose memory would be taken
+// before their bytes arrive.
+func TestLargeChunksBeforePublish(t *testing.T) {
+	s := startServer(t, newPublishers().publish)
+	c := dial(t, s.addr)
+	c.connect("app")
+	c.expect("_result", 1, "NetConnection.Connect.Success")
+	c.write(msgSetChunkSize, 2, 0, binary.BigEndian.AppendUint32(nil, maxEarlyChunkSize+1))
+	_, _ = io.Copy(io.Discard, c.conn)
+	expectLog(t, s, "out of range")
 }
 
 func TestAcceptFails(t *testing.T) {

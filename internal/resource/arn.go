@@ -70,6 +70,12 @@ func RandomID(n int) string {
 	return string(id)
 }
 
+// IsID says whether s has the form of a resource's id: letters, digits and
+// hyphens.
+func IsID(s string) bool {
+	return s != "" && strings.Trim(s, alphanumerics+"-") == ""
+}
+
 // NewID returns an identifier of twelve letters and digits, as IVS makes them.
 func NewID() string { return RandomID(12) }
 

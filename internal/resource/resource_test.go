@@ -35,6 +35,11 @@ func TestIdentifiers(t *testing.T) {
 			t.Errorf("%s %q does not match %s", what, tt.id, tt.pattern)
 		}
 	}
+	for s, want := range map[string]bool{resource.NewID(): true, "a-b": true, "": false, "lost+found": false, "a/b": false, "..": false} {
+		if resource.IsID(s) != want {
+			t.Errorf("IsID(%q) is %v", s, !want)
+		}
+	}
 	if resource.NewID() == resource.NewID() {
 		t.Error("the same id twice")
 	}
