@@ -29,18 +29,18 @@ const (
 
 // playlist renders the Media Playlist once for all readers. skip makes it a
 // delta update, compress a gzip stream.
-func (e *edge) playlist(skip, compress bool) []byte {
+func (e *edge) playlist(skip bool, coding Coding) []byte {
 	variant := 0
 	if skip && !e.ended {
 		variant |= variantDelta
 	}
-	if compress {
+	if coding == Gzip {
 		variant |= variantGzip
 	}
 	t := &e.texts[variant]
 	t.once.Do(func() {
-		if compress {
-			t.bytes = gzipped(e.playlist(skip, false))
+		if coding == Gzip {
+			t.bytes = gzipped(e.playlist(skip, Identity))
 			return
 		}
 		t.bytes = e.render(skip && !e.ended)

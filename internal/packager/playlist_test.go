@@ -163,7 +163,7 @@ func TestPlaylist(t *testing.T) {
 				if string(got) != tt.want {
 					t.Errorf("got\n%s\nwant\n%s", got, tt.want)
 				}
-				tt.req.Gzip = true
+				tt.req.Coding = packager.Gzip
 				packed, err := w.Playlist(t.Context(), tt.req)
 				if err != nil {
 					t.Fatal(err)

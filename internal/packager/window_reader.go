@@ -19,9 +19,18 @@ type PlaylistRequest struct {
 	Part int
 	// Skip asks for a delta update without the older segments.
 	Skip bool
-	// Gzip asks for the playlist in compressed form.
-	Gzip bool
+	// Coding is the form in which the playlist is wanted.
+	Coding Coding
 }
+
+// Coding is a content coding (RFC 9110 §8.4.1).
+type Coding uint8
+
+// The content codings of playlists.
+const (
+	Identity Coding = iota
+	Gzip
+)
 
 // How long readers are kept waiting at most. Players that ask for a part give
 // up sooner, hls.js after 0.8 target durations; an answer without news is
@@ -73,7 +82,7 @@ func (w *Window) Playlist(ctx context.Context, req PlaylistRequest) ([]byte, err
 	case len(e.listed()) == 0, e.cfg.NoParts && len(e.whole()) == 0:
 		return nil, ErrEmpty
 	}
-	return e.playlist(req.Skip, req.Gzip), nil
+	return e.playlist(req.Skip, req.Coding), nil
 }
 
 // await returns the first edge for which ok is true, or the newest one when

@@ -483,7 +483,7 @@ func TestManyReaders(t *testing.T) {
 		readers.Go(func() {
 			for k := msn + 1; ; k++ {
 				for i := range 3 {
-					req := packager.PlaylistRequest{MSN: k, Part: i, Skip: r%2 == 0, Gzip: r%3 == 0}
+					req := packager.PlaylistRequest{MSN: k, Part: i, Skip: r%2 == 0, Coding: packager.Coding(r % 2)}
 					b, err := w.Playlist(t.Context(), req)
 					if err != nil {
 						t.Error(err)

@@ -83,7 +83,8 @@ func (s *Server) media(w http.ResponseWriter, r *http.Request) error {
 		h.Set("Cache-Control", "no-cache")
 	}
 	h.Set("Vary", "Accept-Encoding")
-	if req.Gzip = acceptsGzip(r.Header.Get("Accept-Encoding")); req.Gzip {
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		req.Coding = packager.Gzip
 		h.Set("Content-Encoding", "gzip")
 	}
 	req.MSN = -1 // waited for it already
