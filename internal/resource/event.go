@@ -32,6 +32,12 @@ const (
 	StreamFailure  = "Stream Failure"
 )
 
+// The names of stream health changes.
+const (
+	StarvationStart = "Starvation Start"
+	StarvationEnd   = "Starvation End"
+)
+
 // The statuses of recording state changes.
 const (
 	RecordingStart        = "Recording Start"

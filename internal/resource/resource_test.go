@@ -104,3 +104,25 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestMaxIngestBitrate(t *testing.T) {
+	for _, tt := range []struct {
+		of            resource.ChannelType
+		width, height int
+		want          int
+	}{
+		{resource.Basic, 854, 480, 1_500_000},
+		{resource.Basic, 480, 854, 1_500_000},
+		{resource.Basic, 480, 480, 1_500_000},
+		{resource.Basic, 854, 482, 3_500_000},
+		{resource.Basic, 1920, 1080, 3_500_000},
+		{resource.Basic, 0, 0, 3_500_000},
+		{resource.Standard, 640, 360, 8_500_000},
+		{resource.AdvancedSD, 640, 360, 8_500_000},
+		{resource.AdvancedHD, 1920, 1080, 8_500_000},
+	} {
+		if got := tt.of.MaxIngestBitrate(tt.width, tt.height); got != tt.want {
+			t.Errorf("%s at %dx%d: %d bit/s, want %d", tt.of, tt.width, tt.height, got, tt.want)
+		}
+	}
+}

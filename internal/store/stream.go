@@ -131,10 +131,11 @@ func (s *Store) SetIngestConfiguration(ctx context.Context, streamID string, one
 	})
 }
 
-// EndStream closes a session: events Stream End and Session Ended, and Stream
-// Failure before them when failure gives a reason. A session that is closed
-// stays as it is. It is NotFound when there is no such session.
-func (s *Store) EndStream(ctx context.Context, streamID string, at time.Time, failure string) error {
+// EndStream closes a session: events Stream End and Session Ended, and what
+// ended the stream before them: the limits it breached, and Stream Failure when
+// failure gives a reason. A session that is closed stays as it is. It is
+// NotFound when there is no such session.
+func (s *Store) EndStream(ctx context.Context, streamID string, at time.Time, failure string, breached ...resource.LimitBreachDetail) error {
 	return s.change(ctx, fmt.Sprintf("end stream %s", streamID), func(ctx context.Context, tx bun.Tx) error {
 		row := new(streamRow)
 		err := tx.NewSelect().Model(row).Where("stream_id = ?", streamID).Scan(ctx)
@@ -151,6 +152,11 @@ func (s *Store) EndStream(ctx context.Context, streamID string, at time.Time, fa
 			return err
 		}
 		var events []resource.Event
+		for _, limit := range breached {
+			events = append(events, resource.Event{
+				DetailType: resource.LimitBreach, Time: at, Resource: row.ChannelARN, StreamID: streamID, Detail: limit,
+			})
+		}
 		if failure != "" {
 			events = append(events, row.event(resource.StreamFailure, at, failure))
 		}

@@ -219,6 +219,7 @@ func TestEndStream(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		failure string
+		breach  []resource.LimitBreachDetail
 		end     time.Time
 		want    []string
 		endTime time.Time
@@ -227,6 +228,10 @@ func TestEndStream(t *testing.T) {
 			want: []string{resource.SessionCreated, resource.StreamEnd, resource.SessionEnded}},
 		{name: "failed", failure: "Transcode capacity exceeded. Please try again.", end: noon.Add(time.Minute), endTime: noon.Add(time.Minute),
 			want: []string{resource.SessionCreated, resource.StreamFailure, resource.StreamEnd, resource.SessionEnded}},
+		{name: "over a limit", end: noon.Add(time.Minute), endTime: noon.Add(time.Minute),
+			breach: []resource.LimitBreachDetail{{LimitName: resource.IngestResolution, LimitValue: 1920, ExceededBy: 640,
+				LimitUnit: resource.PixelsPerEdge, ChannelName: "studio-a", StreamID: "st-1"}},
+			want: []string{resource.SessionCreated, resource.IngestResolution, resource.StreamEnd, resource.SessionEnded}},
 		{name: "the clock was set back", end: noon.Add(-time.Hour), endTime: noon,
 			want: []string{resource.SessionCreated, resource.StreamEnd, resource.SessionEnded}},
 	} {
@@ -234,14 +239,14 @@ func TestEndStream(t *testing.T) {
 			f := open(t)
 			ch, key := f.channel("studio-a")
 			session := f.begin(key, noon)
-			f.must(f.EndStream(t.Context(), session.StreamID, c.end, c.failure))
-			f.must(f.EndStream(t.Context(), session.StreamID, c.end.Add(time.Hour), "a second end")) // changes nothing
+			f.must(f.EndStream(t.Context(), session.StreamID, c.end, c.failure, c.breach...))
+			f.must(f.EndStream(t.Context(), session.StreamID, c.end.Add(time.Hour), "a second end", c.breach...)) // changes nothing
 			if got := f.told(); !slices.Equal(got, c.want) {
 				t.Errorf("events are %v, want %v", got, c.want)
 			}
 			got, err := f.StreamSession(t.Context(), ch.ARN, session.StreamID)
 			f.must(err)
-			if !got.EndTime.Equal(c.endTime) || got.HasErrorEvent != (c.failure != "") {
+			if !got.EndTime.Equal(c.endTime) || got.HasErrorEvent != (c.failure != "" || c.breach != nil) {
 				t.Errorf("session is %+v", got)
 			}
 			events, err := f.Events(t.Context(), 0, 100)
@@ -249,6 +254,12 @@ func TestEndStream(t *testing.T) {
 			if c.failure != "" {
 				want := fmt.Sprintf(`{"event_name":"Stream Failure","channel_name":"studio-a","stream_id":%q,"reason":%q}`, session.StreamID, c.failure)
 				if got := detail(events[1]); got != want {
+					t.Errorf("detail is %s, want %s", got, want)
+				}
+			}
+			if c.breach != nil {
+				want := `{"limit_name":"Ingest Resolution","limit_value":1920,"exceeded_by":640,"limit_unit":"pixels per edge","channel_name":"studio-a","stream_id":"st-1"}`
+				if got := detail(events[1]); got != want || events[1].DetailType != resource.LimitBreach || !events[1].Time.Equal(c.endTime) {
 					t.Errorf("detail is %s, want %s", got, want)
 				}
 			}
