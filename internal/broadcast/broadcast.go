@@ -172,7 +172,8 @@ func (b *Broadcast) stopWaiting() {
 func (b *Broadcast) expire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.feed != nil || b.window == nil || b.closed {
+	// A publisher may have come and gone since the timer ran out.
+	if b.feed != nil || b.window == nil || b.closed || time.Until(b.deadline) > 0 {
 		return
 	}
 	if b.window.Info().Ended {

@@ -94,11 +94,15 @@ func TestClockSteps(t *testing.T) {
 		land  media.Ticks // distance of the two frames on the timeline
 	}{
 		{"steady", 0, 3000, 0, 3000},
-		{"the same stamp twice", 0, 0, 0, 3000},
+		{"the same stamp twice", 0, 0, 0, 90},
+		{"10 ms back", second, -second / 100, 0, 90},
+		{"11 ms back", second, -11 * second / 1000, 0, 3000},
 		{"a stall of 2.9 s", 0, 29 * second / 10, 0, 29 * second / 10},
 		{"3.1 s forward", 0, 31 * second / 10, 1, 3000},
 		{"an hour forward", 0, 3600 * second, 1, 3000},
 		{"1 s back", 10 * second, -second, 0, 3000},
+		{"2.9 s back", 10 * second, -29 * second / 10, 0, 3000},
+		{"3.1 s back", 10 * second, -31 * second / 10, 1, 3000},
 		{"an hour back", 7200 * second, -3600 * second, 1, 3000},
 		{"the 32-bit wrap of RTMP", (1<<32)*ms - 3000, 3000 - (1<<32)*ms, 0, 3000},
 		{"the 31-bit wrap", (1<<31)*ms - 3000, 3000 - (1<<31)*ms, 0, 3000},
@@ -140,7 +144,8 @@ func TestClockBegin(t *testing.T) {
 	if v := p.sound(3000 + 3000); v != use {
 		t.Errorf("audio with the pictures: %v", v)
 	}
-	if want := (origin + 3000).Rescale(media.VideoRate, rate); p.audio[0] != want {
+	// 33 ms are a frame and a half: the second place of the grid.
+	if want := origin.Rescale(media.VideoRate, rate) + 2*media.SamplesPerFrame; p.audio[0] != want {
 		t.Errorf("first audio at %d, want %d", p.audio[0], want)
 	}
 }
@@ -164,15 +169,130 @@ func TestClockCountsSamples(t *testing.T) {
 	}
 
 	last := p.audio[len(p.audio)-1]
-	p.sound(stamp(501) + 100*ms) // a hole of 100 ms
-	hole := p.audio[len(p.audio)-1] - last - media.SamplesPerFrame
-	if want := media.Ticks(rate / 10); hole < want-rate/500 || hole > want+rate/500 {
-		t.Errorf("a hole of 100 ms became one of %d samples, want about %d", hole, want)
+	p.sound(stamp(501) + 100*ms) // a hole of 100 ms: room for five frames
+	if hole := p.audio[len(p.audio)-1] - last - media.SamplesPerFrame; hole != 5*media.SamplesPerFrame {
+		t.Errorf("a hole of 100 ms became one of %d samples", hole)
 	}
 	if v := p.sound(stamp(502) - 100*ms); v != drop {
 		t.Errorf("audio 100 ms behind the count: %v", v)
 	}
 	rising(t, "audio", p.audio)
+}
+
+// interleave plays seconds of a stream of 40 ms pictures and 20 ms sounds, its
+// stamps moved by what step says of each track's own time, and fails if that
+// costs more sound than lost, or ever parts sound from picture.
+func interleave(t *testing.T, seconds int, lost int, step func(k media.Kind, at media.Ticks) media.Ticks) *feeder {
+	t.Helper()
+	p := newFeeder(t)
+	p.c.rate = 51_200 // frames of 20 ms
+	p.c.restart(origin)
+	dropped := 0
+	for i := range media.Ticks(seconds) * 50 {
+		at := i * 20 * ms
+		if i%2 == 0 {
+			p.picture(1<<30 + at + step(media.Video, at))
+		}
+		if p.sound(1<<30+at+step(media.Audio, at)) != use {
+			dropped++
+		}
+	}
+	if dropped > lost {
+		t.Errorf("%d frames of audio were dropped, want at most %d", dropped, lost)
+	}
+	rising(t, "video", p.video)
+	rising(t, "audio", p.audio)
+	return p
+}
+
+// Tracks that step together need not do so in the same moment: audio that was
+// stamped before the step, and is still on its way, is not misplaced.
+func TestClockStepsOfBothTracks(t *testing.T) {
+	const after = 5 * media.SourceRate
+	for _, step := range []media.Ticks{-2 * media.SourceRate, -500 * ms, -50 * ms, 50 * ms, 500 * ms} {
+		for _, lead := range []media.Ticks{-200 * ms, 0, 200 * ms} { // of audio
+			p := interleave(t, 20, 15, func(k media.Kind, at media.Ticks) media.Ticks {
+				if k == media.Audio {
+					at += lead
+				}
+				if at >= after {
+					return step
+				}
+				return 0
+			})
+			video, audio := p.video[len(p.video)-1], p.audio[len(p.audio)-1].Rescale(p.c.rate, media.VideoRate)
+			// The last sound was stamped 20 ms after the last picture.
+			if apart := (audio - video - 20*ms).Duration(media.VideoRate).Abs(); apart > maxAudioSkew {
+				t.Errorf("a step of %v, audio %v ahead: %v apart", step.Duration(media.SourceRate), lead.Duration(media.SourceRate), apart)
+			}
+			if p.jumps != 0 {
+				t.Errorf("a step of %v: %d jumps", step.Duration(media.SourceRate), p.jumps)
+			}
+		}
+	}
+}
+
+// Where video alone steps back, sound follows it within a second or so.
+func TestClockStepsOfVideo(t *testing.T) {
+	p := interleave(t, 20, 1, func(k media.Kind, at media.Ticks) media.Ticks {
+		if k == media.Video && at >= 5*media.SourceRate {
+			return -500 * ms
+		}
+		return 0
+	})
+	video, audio := p.video[len(p.video)-1], p.audio[len(p.audio)-1].Rescale(p.c.rate, media.VideoRate)
+	if apart := (audio - video - 520*ms).Duration(media.VideoRate).Abs(); apart > maxAudioSkew {
+		t.Errorf("%v apart", apart)
+	}
+}
+
+// One track's time may have holes without the other's: sound that pauses goes
+// on where its stamps say, and no picture is lost for it.
+func TestClockPausesOfAudio(t *testing.T) {
+	for _, pause := range []time.Duration{time.Second, 5 * time.Second, time.Minute} {
+		p := newFeeder(t)
+		end := media.TicksOf(pause, media.SourceRate) + media.SourceRate
+		for at := media.Ticks(0); at < end+media.SourceRate; at += 1920 { // frames of 1024 samples
+			p.picture(at)
+			if at <= media.SourceRate || at >= end {
+				if v := p.sound(at); v != use && at > 2*1920 {
+					t.Fatalf("after a pause of %v: audio at %d is not used", pause, at)
+				}
+			}
+		}
+		if p.jumps > 0 {
+			t.Errorf("a pause of %v is a jump", pause)
+		}
+		if apart := p.video[len(p.video)-1] - p.audio[len(p.audio)-1].Rescale(rate, media.VideoRate); apart != 0 {
+			t.Errorf("after a pause of %v sound is %d ticks off", pause, apart)
+		}
+	}
+}
+
+// The two tracks see a wrap one after the other.
+func TestClockWrapsOfBothTracks(t *testing.T) {
+	for _, wrap := range wraps {
+		interleave(t, 20, 1, func(_ media.Kind, at media.Ticks) media.Ticks {
+			if stamp := wrap - 5*media.SourceRate + at; stamp >= wrap {
+				return stamp - wrap - at - 1<<30
+			}
+			return wrap - 5*media.SourceRate - 1<<30
+		})
+	}
+}
+
+// A clock of 24 bits wraps every 4 hours 40 minutes.
+func TestClockWrapsAgain(t *testing.T) {
+	const wrap, step = (1 << 24) * ms, 2 * media.SourceRate
+	p := newFeeder(t)
+	for at := media.Ticks(0); at < 3*wrap+10*step; at += step {
+		if p.picture(at%wrap) != use || at > 0 && p.sound(at%wrap) != use {
+			t.Fatalf("no place for %d", at)
+		}
+	}
+	if p.jumps > 0 {
+		t.Errorf("%d jumps", p.jumps)
+	}
 }
 
 // Whatever comes, times of a track only go forward, and reordering is kept.

@@ -16,4 +16,8 @@
 // the right key is held for a moment: if the first still delivers media the
 // newcomer is refused, if not, it takes over. So an encoder whose connection
 // died silently gets back on air at once, and nobody pushes a healthy one off.
+//
+// A stream is watched in two ways. What it may not exceed is counted as it
+// comes (limits.go) and ends it. How well it arrives is looked at once a second
+// (health.go) and told, until thirty seconds of silence or two days end it.
 package broadcast

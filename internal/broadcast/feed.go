@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,57 +17,66 @@ import (
 )
 
 const (
-	// silenceLimit is how long a publisher may send no media before its stream
-	// ends.
-	silenceLimit = 30 * time.Second
-	// starvingAfter is how long a pause may last that is still normal noise.
-	starvingAfter = 5 * time.Second
-	// maxDescriptions bounds how often what a publisher says of itself is
-	// stored.
-	maxDescriptions = 16
 	// minRetry and maxRetry bound the pause after the database refused a
 	// change. It doubles each time.
 	minRetry = 100 * time.Millisecond
 	maxRetry = 5 * time.Second
+	// maxJumpsLogged bounds the log of a publisher whose clock jumps and jumps.
+	maxJumpsLogged = 10
 )
 
-// Feed is a publisher's end of a broadcast: one stream. Describe and Write are
-// called from one goroutine, the others from any.
+// Feed is a publisher's end of a broadcast: one stream. Received, Describe and
+// Write are called from one goroutine, the others from any.
 type Feed struct {
 	b       *Broadcast
 	id      string
 	log     *slog.Logger
 	session resource.StreamSession
+	began   time.Time
 
-	lastMedia atomic.Int64 // UnixNano
+	// The publisher's goroutine has these to itself.
+	meter      meter
+	maxBitrate int64       // bit/s
+	lastStamp  media.Ticks // of a picture
+
+	lastMedia atomic.Int64 // when the last frame came, in nanoseconds since began
+	arrived   atomic.Int64 // how much video came, in source ticks
+	pictures  atomic.Bool  // some came
+	starving  atomic.Bool  // as it was told
 	// watch is closed at the next frame, for those who wait for one.
 	watch atomic.Pointer[chan struct{}]
 
-	ending   sync.Once
+	// checking is held during a look at the stream's health, and guards what
+	// follows.
+	checking sync.Mutex
+	timer    *time.Timer // to the next look
+	pulse    pulse
+
+	ending   atomic.Bool
 	done     chan struct{} // closed when the server or the publisher ends the stream
 	err      error         // why; set before done is closed
 	finished chan struct{} // closed when that is stored
 
 	// mu guards what follows: the session until it is open, then the path of
 	// the media.
-	mu           sync.Mutex
-	opened       bool
-	closed       bool
-	silence      *time.Timer
-	described    media.Description
-	descriptions int
-	window       *packager.Window
-	clock        *clock
-	cutter       *packager.Cutter
-	cmaf         packager.CMAF
-	take         *recorder.Take
-	live         bool // Stream Start was told
+	mu        sync.Mutex
+	opened    bool
+	closed    bool
+	described media.Description
+	unstored  bool         // described has changed since it was stored
+	params    media.Params // in force; those described are with the next key frame
+	window    *packager.Window
+	clock     *clock
+	jumps     int
+	cutter    *packager.Cutter
+	cmaf      packager.CMAF
+	take      *recorder.Take
+	live      bool // Stream Start was told
 }
 
 func newFeed(b *Broadcast) *Feed {
 	f := &Feed{b: b, id: resource.NewStreamID(), done: make(chan struct{}), finished: make(chan struct{})}
 	f.log = b.log.With("stream", f.id)
-	f.lastMedia.Store(time.Now().UnixNano())
 	return f
 }
 
@@ -80,16 +88,15 @@ func (f *Feed) open(ctx context.Context, req Request) error {
 	if err := f.b.claim(ctx, f); err != nil {
 		return err
 	}
-	m := f.b.m
-	begin := func() (err error) {
-		f.session, err = m.Sessions.BeginStream(ctx, f.b.channel.ARN, req.Key, f.id, resource.Time(time.Now()))
-		return err
-	}
-	if err := begin(); err != nil {
+	session, err := f.b.m.Sessions.BeginStream(ctx, f.b.channel.ARN, req.Key, f.id, resource.Time(time.Now()))
+	if err != nil {
 		return fmt.Errorf("begin stream: %w", err)
 	}
-	f.opened = true
-	f.silence = time.AfterFunc(silenceLimit, f.checkSilence)
+	f.session, f.began, f.opened = session, time.Now(), true
+	f.maxBitrate = int64(f.session.Channel.Type.MaxIngestBitrate(0, 0))
+	f.checking.Lock()
+	f.timer = time.AfterFunc(beat, f.check)
+	f.checking.Unlock()
 	metrics.StreamsLive.Inc()
 	f.log.Info("session created", "protocol", req.Protocol, "remote", req.RemoteAddr)
 	return nil
@@ -102,54 +109,65 @@ func (f *Feed) StreamID() string { return f.id }
 func (f *Feed) ChannelID() string { return f.b.id }
 
 // Describe says what the stream is made of: before its first frame, and again
-// when tracks, parameter sets or metadata change. A stream without video is a
-// *[Refused].
+// when tracks, parameter sets or metadata change. New tracks and parameter sets
+// are in force with the next key frame. A stream without video, or with
+// pictures that are too large, is a *[Refused].
 func (f *Feed) Describe(d media.Description) error {
 	if d.Video == nil {
-		return &Refused{CodeRejected, "a stream needs H.264 video"}
+		return &Refused{Code: CodeRejected, Reason: "a stream needs H.264 video"}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return f.err
 	}
-	same := f.described.Params.Equal(d.Params)
-	if f.described != d && f.descriptions < maxDescriptions {
-		f.descriptions++
-		one, all := ingestConfiguration(d)
-		if err := f.b.m.Sessions.SetIngestConfiguration(f.b.m.ctx, f.id, one, all); err != nil {
-			return fmt.Errorf("store ingest configuration: %w", err)
-		}
-	}
 	first := f.cutter == nil
+	if d.Params.Equal(f.params) {
+		d.Params = f.params // the same pointers: equal at a glance
+	}
+	f.unstored = f.unstored || d != f.described
 	f.described = d
-	switch {
-	case first:
-		window, start, err := f.b.begin(f)
-		if err != nil {
+	if first {
+		if err := f.storeDescription(d); err != nil {
 			return err
 		}
-		f.window = window
-		f.cutter = packager.NewCutter(start, f.emit)
-		f.clock = newClock(start, d.Rate(media.Audio))
-		if rc := f.session.RecordingConfiguration; rc != nil {
-			f.take = f.b.m.Recorder.Begin(recorder.Stream{
-				ID: f.id, Channel: f.session.Channel, Configuration: *rc, Description: d,
-			})
-		}
-		return f.cutter.Begin(d.Params)
-	case same:
-		return nil
+		f.unstored = false
 	}
-	f.clock.rate = d.Rate(media.Audio)
-	return f.rejoin()
+	if err := f.checkResolution(d.Video.Width, d.Video.Height); err != nil {
+		return err
+	}
+	f.maxBitrate = int64(f.session.Channel.Type.MaxIngestBitrate(d.Video.Width, d.Video.Height))
+	if first {
+		return f.begin()
+	}
+	return nil
+}
+
+// begin puts the stream on air.
+func (f *Feed) begin() error {
+	window, start, err := f.b.begin(f)
+	if err != nil {
+		return err
+	}
+	f.window = window
+	f.params = f.described.Params
+	f.cutter = packager.NewCutter(start, f.emit)
+	f.clock = newClock(start, f.params.Rate(media.Audio))
+	if rc := f.session.RecordingConfiguration; rc != nil {
+		f.take = f.b.m.Recorder.Begin(recorder.Stream{
+			ID: f.id, Channel: f.session.Channel, Configuration: *rc, Description: f.described,
+		})
+	}
+	return f.cutter.Begin(f.params)
 }
 
 // rejoin begins anew, behind a discontinuity, with the next key frame.
 func (f *Feed) rejoin() error {
-	if err := f.cutter.Begin(f.described.Params); err != nil {
+	f.params = f.described.Params
+	if err := f.cutter.Begin(f.params); err != nil {
 		return err
 	}
+	f.clock.rate = f.params.Rate(media.Audio)
 	f.clock.restart(f.cutter.End())
 	return nil
 }
@@ -157,28 +175,47 @@ func (f *Feed) rejoin() error {
 // Write takes a frame, its times as the publisher stamped them, in 90 kHz
 // ticks for both kinds of track. An error ends the stream; call Close with it.
 func (f *Feed) Write(fr media.Frame) error {
-	f.lastMedia.Store(fr.Captured.UnixNano())
-	if w := f.watch.Load(); w != nil && f.watch.CompareAndSwap(w, nil) {
-		close(*w)
-	}
+	f.arrive(&fr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return f.err
 	}
-	v := f.clock.place(&fr)
-	if v == jump {
-		f.log.Warn("the publisher's clock jumped", "track", fr.Kind.String())
-		if err := f.rejoin(); err != nil {
-			return err
-		}
-		v = f.clock.place(&fr)
+	v, err := f.place(&fr)
+	if err != nil {
+		return err
 	}
 	if v != use {
 		metrics.FramesDropped.Inc()
 		return nil
 	}
 	return f.cutter.Write(fr)
+}
+
+// place moves a frame to the timeline, and begins that anew where it must.
+func (f *Feed) place(fr *media.Frame) (verdict, error) {
+	if now, next := f.params, f.described.Params; now != next {
+		switch {
+		case fr.Kind == media.Video && fr.Key:
+			if err := f.rejoin(); err != nil {
+				return drop, err
+			}
+		case fr.Kind == media.Video && !now.Video.Equal(next.Video), fr.Kind == media.Audio && !now.Audio.Equal(next.Audio):
+			return drop, nil // cannot be decoded by what is in force
+		}
+	}
+	v := f.clock.place(fr)
+	if v != jump {
+		return v, nil
+	}
+	metrics.ClockJumps.Inc()
+	if f.jumps++; f.jumps <= maxJumpsLogged {
+		f.log.Warn("the publisher's clock jumped", "jumps", f.jumps)
+	}
+	if err := f.rejoin(); err != nil {
+		return drop, err
+	}
+	return f.clock.place(fr), nil
 }
 
 // emit hands a chunk to the viewers and to the recording.
@@ -209,16 +246,24 @@ func (f *Feed) emit(c *packager.Chunk) error {
 // start tells that the stream can be played.
 func (f *Feed) start() error {
 	f.live = true
-	ch := &f.session.Channel
-	err := f.b.m.Sessions.AppendEvent(f.b.m.ctx, resource.Event{
-		DetailType: resource.StreamStateChange, Time: resource.Time(time.Now()), Resource: ch.ARN, StreamID: f.id,
-		Detail: resource.StreamStateDetail{EventName: resource.StreamStart, ChannelName: ch.Name, StreamID: f.id},
-	})
-	if err != nil {
-		return fmt.Errorf("tell stream start: %w", err)
+	if err := f.tell(resource.StreamStateChange, resource.StreamStart); err != nil {
+		return err
 	}
 	f.log.Info("stream started", "width", f.described.Video.Width, "height", f.described.Video.Height,
 		"codecs", f.described.Codecs(), "encoder", f.described.Encoder)
+	return nil
+}
+
+// tell stores an event of the stream.
+func (f *Feed) tell(detailType, name string) error {
+	ch := &f.session.Channel
+	err := f.b.m.Sessions.AppendEvent(f.b.m.ctx, resource.Event{
+		DetailType: detailType, Time: resource.Time(time.Now()), Resource: ch.ARN, StreamID: f.id,
+		Detail: resource.StreamStateDetail{EventName: name, ChannelName: ch.Name, StreamID: f.id},
+	})
+	if err != nil {
+		return fmt.Errorf("tell %s: %w", name, err)
+	}
 	return nil
 }
 
@@ -238,33 +283,39 @@ func (f *Feed) Err() error {
 
 // Close ends the stream from the publisher's side and returns when that is
 // stored. cause is nil or the connection's error; a *[Refused], which says
-// that the stream itself is at fault, is told in a Stream Failure event.
+// that the stream itself is at fault, is told in an event: Stream Failure, or
+// IVS Limit Breach if it was over a limit.
 func (f *Feed) Close(cause error) {
 	failure := ""
 	var refused *Refused
-	if errors.As(cause, &refused) {
+	if errors.As(cause, &refused) && refused.breach == nil {
 		failure = refused.Reason
 	}
 	f.end(cause, failure)
 }
 
-// end ends the stream once, and returns when that is stored.
+// end ends the stream, unless someone else does so already, and returns when
+// that is stored.
 func (f *Feed) end(err error, failure string) {
-	f.ending.Do(func() {
-		f.err = err
-		if f.err == nil {
-			f.err = errEnded
-		}
-		close(f.done)
-		// Whatever happens here, the channel is free for the next stream.
-		defer close(f.finished)
-		defer f.b.release(f)
-		if f.endMedia() {
-			metrics.StreamsLive.Dec()
-			f.log.Info("stream ended", "reason", f.err)
-			f.endSession(failure)
-		}
-	})
+	if !f.ending.CompareAndSwap(false, true) {
+		<-f.finished
+		return
+	}
+	f.err = err
+	if f.err == nil {
+		f.err = errEnded
+	}
+	close(f.done)
+	f.stopChecking()
+	// Whatever happens here, the channel is free for the next stream.
+	defer close(f.finished)
+	defer f.b.release(f)
+	if f.endMedia() {
+		metrics.StreamsLive.Dec()
+		f.log.Info("stream ended", "reason", f.err)
+		f.keepDescription()
+		f.endSession(failure)
+	}
 }
 
 // endWithin ends the stream from the server's side. It returns the error of ctx
@@ -290,7 +341,6 @@ func (f *Feed) endMedia() (opened bool) {
 	if !f.opened {
 		return false
 	}
-	f.silence.Stop()
 	if f.cutter == nil {
 		return true
 	}
@@ -310,8 +360,14 @@ func (f *Feed) endMedia() (opened bool) {
 // channel is not free before; a server that stops leaves it to the next start.
 func (f *Feed) endSession(failure string) {
 	at := resource.Time(time.Now())
+	var breached []resource.LimitBreachDetail
+	var refused *Refused
+	if errors.As(f.err, &refused) && refused.breach != nil {
+		breached = append(breached, *refused.breach)
+		metrics.LimitBreaches.WithLabelValues(refused.breach.LimitName).Inc()
+	}
 	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
-		err := f.b.m.Sessions.EndStream(f.b.m.ctx, f.id, at, failure)
+		err := f.b.m.Sessions.EndStream(f.b.m.ctx, f.id, at, failure, breached...)
 		if err == nil {
 			return
 		}
@@ -322,58 +378,4 @@ func (f *Feed) endSession(failure string) {
 			return
 		}
 	}
-}
-
-// checkSilence ends the stream if it has sent nothing for too long.
-func (f *Feed) checkSilence() {
-	quiet := time.Since(time.Unix(0, f.lastMedia.Load()))
-	if quiet < silenceLimit {
-		f.mu.Lock()
-		if !f.closed {
-			f.silence.Reset(silenceLimit - quiet)
-		}
-		f.mu.Unlock()
-		return
-	}
-	f.end(&Refused{CodeFailed, fmt.Sprintf("no media arrived for %v", silenceLimit)}, "")
-}
-
-// nextMedia is closed when the next frame arrives.
-func (f *Feed) nextMedia() <-chan struct{} {
-	for {
-		if w := f.watch.Load(); w != nil {
-			return *w
-		}
-		w := make(chan struct{})
-		if f.watch.CompareAndSwap(nil, &w) {
-			return w
-		}
-	}
-}
-
-func (f *Feed) health() resource.StreamHealth {
-	if time.Since(time.Unix(0, f.lastMedia.Load())) > starvingAfter {
-		return resource.Starving
-	}
-	return resource.Healthy
-}
-
-// ingestConfiguration tells d in both forms of the API.
-func ingestConfiguration(d media.Description) (*resource.IngestConfiguration, *resource.IngestConfigurations) {
-	const track = "Track0"
-	video := resource.VideoConfiguration{
-		Codec: d.Video.Codec(), Encoder: d.Encoder, Level: d.Video.LevelName(), Profile: d.Video.ProfileName(),
-		TargetBitrate: d.VideoBitrate, TargetFramerate: int(math.Round(d.NominalFrameRate())),
-		Track: track, VideoHeight: d.Video.Height, VideoWidth: d.Video.Width,
-	}
-	one := &resource.IngestConfiguration{Video: &video}
-	all := &resource.IngestConfigurations{Video: []resource.VideoConfiguration{video}, Audio: []resource.AudioConfiguration{}}
-	video.AVCProfile, video.AVCLevel = video.Profile, video.Level
-	if a := d.Audio; a != nil {
-		one.Audio = &resource.AudioConfiguration{
-			Channels: a.Channels, Codec: a.Codec(), SampleRate: a.SampleRate, TargetBitrate: d.AudioBitrate, Track: track,
-		}
-		all.Audio = append(all.Audio, *one.Audio)
-	}
-	return one, all
 }

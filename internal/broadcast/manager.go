@@ -32,9 +32,9 @@ type Sessions interface {
 	SetIngestConfiguration(ctx context.Context, streamID string, one *resource.IngestConfiguration, all *resource.IngestConfigurations) error
 	// AppendEvent stores an event.
 	AppendEvent(ctx context.Context, e resource.Event) error
-	// EndStream closes a session, with the reason when it failed. Closing it
-	// again changes nothing.
-	EndStream(ctx context.Context, streamID string, at time.Time, failure string) error
+	// EndStream closes a session, with the reason when it failed or the limit
+	// it breached. Closing it again changes nothing.
+	EndStream(ctx context.Context, streamID string, at time.Time, failure string, breached ...resource.LimitBreachDetail) error
 	// OpenStreams lists the sessions that are not closed.
 	OpenStreams(ctx context.Context) ([]resource.StreamSession, error)
 }

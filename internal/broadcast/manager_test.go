@@ -47,11 +47,11 @@ type failing struct {
 	ends atomic.Int32
 }
 
-func (f *failing) EndStream(ctx context.Context, streamID string, at time.Time, failure string) error {
+func (f *failing) EndStream(ctx context.Context, streamID string, at time.Time, failure string, breached ...resource.LimitBreachDetail) error {
 	if f.ends.Add(-1) >= 0 {
 		return errors.New("disk full")
 	}
-	return f.Store.EndStream(ctx, streamID, at, failure)
+	return f.Store.EndStream(ctx, streamID, at, failure, breached...)
 }
 
 // station is a server's middle: store, recorder and broadcasts, on a folder
@@ -64,6 +64,8 @@ type station struct {
 	channel resource.Channel
 	key     resource.StreamKey
 	stop    func()
+	// stopBroadcasting stops the broadcasts alone.
+	stopBroadcasting func()
 }
 
 func start(t *testing.T, dir string) *station {
@@ -95,9 +97,12 @@ func start(t *testing.T, dir string) *station {
 	var recorded, broadcasted sync.WaitGroup
 	recorded.Go(func() { rec.Run(recording) })
 	broadcasted.Go(func() { m.Run(broadcasting) })
-	s.stop = sync.OnceFunc(func() {
+	s.stopBroadcasting = func() {
 		stopBroadcasting()
 		broadcasted.Wait()
+	}
+	s.stop = sync.OnceFunc(func() {
+		s.stopBroadcasting()
 		stopRecording()
 		recorded.Wait()
 		db.Close()
@@ -128,6 +133,18 @@ func (s *station) withChannel(insecure bool, window *int) *station {
 		s.t.Fatal(err)
 	}
 	return s
+}
+
+// update changes the station's channel.
+func (s *station) update(change func(*resource.Channel)) {
+	s.t.Helper()
+	_, err := s.store.UpdateChannel(s.t.Context(), s.channel.ARN, func(ch *resource.Channel) error {
+		change(ch)
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *station) publish() (*broadcast.Feed, error) {

@@ -30,6 +30,7 @@ const (
 type Refused struct {
 	Code   string // one of the codes above
 	Reason string
+	breach *resource.LimitBreachDetail // told when the stream ends; nil unless it was over a limit
 }
 
 func (r *Refused) Error() string { return r.Reason }
@@ -41,14 +42,13 @@ func (r *Refused) Error() string { return r.Reason }
 func (m *Manager) Publish(ctx context.Context, req Request) (*Feed, error) {
 	channel, err := m.Sessions.ChannelByStreamKey(ctx, req.Key)
 	if kindOf(err) == resource.NotFound {
-		return nil, m.refuse(ctx, resource.Channel{}, req, &Refused{CodeRejected, "the stream key is not valid"})
+		return nil, m.refuse(ctx, resource.Channel{}, req, &Refused{Code: CodeRejected, Reason: "the stream key is not valid"})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find channel of stream key: %w", err)
 	}
 	if !req.Secure && !channel.InsecureIngest {
-		return nil, m.refuse(ctx, channel, req, &Refused{CodeRejected,
-			"the channel takes encrypted streams only: use RTMPS, or set insecureIngest"})
+		return nil, m.refuse(ctx, channel, req, &Refused{Code: CodeRejected, Reason: "the channel takes encrypted streams only: use RTMPS, or set insecureIngest"})
 	}
 	b, err := m.broadcast(channel)
 	if err != nil {
@@ -67,7 +67,7 @@ func (m *Manager) refuse(ctx context.Context, ch resource.Channel, req Request, 
 	var refused *Refused
 	if !errors.As(err, &refused) {
 		if k := kindOf(err); k == resource.NotFound {
-			refused = &Refused{CodeRejected, "the stream key is not valid"}
+			refused = &Refused{Code: CodeRejected, Reason: "the stream key is not valid"}
 		} else {
 			return err
 		}

@@ -8,6 +8,18 @@ var (
 		Name: "anabranch_streams_live",
 		Help: "Streams on air now.",
 	})
+	StreamsStarving = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "anabranch_streams_starving",
+		Help: "Streams on air whose media does not arrive as it should.",
+	})
+	LimitBreaches = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "anabranch_limit_breaches_total",
+		Help: "Streams ended for being over a limit, by the limit's name.",
+	}, []string{"limit"})
+	ClockJumps = factory.NewCounter(prometheus.CounterOpts{
+		Name: "anabranch_clock_jumps_total",
+		Help: "Jumps of publishers' clocks, each a discontinuity.",
+	})
 	PublishersRefused = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "anabranch_publishers_refused_total",
 		Help: "Publishers turned away, by onStatus code.",
