@@ -191,7 +191,7 @@ func (c *client) read() *command {
 				c.t.Fatal(err)
 			}
 		case m.Type == msgCommandAMF0:
-			call, err := parseCommand(m)
+			call, err := parseCommand(message{kind: m.Type, body: m.Body})
 			if err != nil {
 				c.t.Fatal(err)
 			}
@@ -294,4 +294,9 @@ func expectLog(t *testing.T, s *server, parts ...string) {
 		}
 	}
 	t.Errorf("no line in the log has %s", fmt.Sprintf("%q", parts))
+}
+
+// chunk0 begins a message under a header of type 0, with timestamp 0.
+func chunk0(chunks, kind byte, length int, data []byte) []byte {
+	return append([]byte{chunks, 0, 0, 0, byte(length >> 16), byte(length >> 8), byte(length), kind, 1, 0, 0, 0}, data...)
 }

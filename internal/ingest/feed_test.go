@@ -23,6 +23,8 @@ type recordedFeed struct {
 	err          error // why it was ended
 	writeErr     error // what Write returns
 	panics       bool  // Write panics
+	received     []int // the lengths of messages
+	receivedErr  error // what Received returns
 
 	done, closed         chan struct{}
 	onceDone, onceClosed sync.Once
@@ -51,6 +53,13 @@ func (f *recordedFeed) Write(fr media.Frame) error {
 	}
 	f.frames = append(f.frames, fr)
 	return f.writeErr
+}
+
+func (f *recordedFeed) Received(n int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.received = append(f.received, n)
+	return f.receivedErr
 }
 
 func (f *recordedFeed) Done() <-chan struct{} { return f.done }

@@ -1,14 +1,15 @@
 // Package ingest takes publishers in: it speaks their protocol and turns what
 // they send into frames of a broadcast.
 //
-//	encoder ─TCP or TLS→ RTMPServer → rtmpConn ─FLV tags→ flvDemuxer → intake → Feed
-//	                     accept,      handshake,          access       hold,
-//	                     bound        commands            units        describe
+//	encoder ─TCP or TLS→ RTMPServer → wire ─messages→ rtmpConn ─FLV tags→ flvDemuxer → intake → Feed
+//	                     accept,      chunks,         commands            access       hold,
+//	                     bound        protocol                            units        describe
 //
-// An rtmpConn leads one publisher through the protocol and tells it in words
-// why it is turned away or sent off. The flvDemuxer unpacks H.264 and AAC. The
-// intake waits until it is known what the stream is made of, because a feed is
-// described before its first frame.
+// A wire puts messages together from chunks, within bounds, and answers what
+// the protocol itself asks. An rtmpConn leads one publisher through the
+// commands and tells it in words why it is turned away or sent off. The
+// flvDemuxer unpacks H.264 and AAC. The intake waits until it is known what the
+// stream is made of, because a feed is described before its first frame.
 //
 // A connection is one goroutine that reads, with timers and contexts at its
 // side which do no more than interrupt that read. Whoever ends a stream, the
@@ -30,6 +31,9 @@ type Feed interface {
 	// Describe comes before the first Write, and again whenever something in
 	// the description changes.
 	Describe(d media.Description) error
+	// Received tells that a message of n bytes of media came, whatever becomes
+	// of it; an error ends the stream.
+	Received(n int) error
 	// Write takes a frame whose times are 90 kHz ticks on the publisher's
 	// clock, wraps and jumps included.
 	Write(f media.Frame) error

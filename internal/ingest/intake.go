@@ -13,8 +13,10 @@ const (
 	// videoPatience is how much audio may pass before a stream is taken to
 	// have no video.
 	videoPatience = 5 * time.Second
-	// maxHeld bounds the payload that waits meanwhile, in bytes.
+	// maxHeld bounds the frames that wait meanwhile, in bytes.
 	maxHeld = 4 << 20
+	// frameOverhead is what a frame takes beside its payload, in bytes.
+	frameOverhead = 256
 )
 
 // intake is the way from a demuxer into a feed. It describes the stream as soon
@@ -102,7 +104,7 @@ func (in *intake) write(f media.Frame) error {
 		return in.feed.Write(f)
 	}
 	in.held = append(in.held, f)
-	in.heldBytes += len(f.Payload)
+	in.heldBytes += len(f.Payload) + frameOverhead
 	waited := (f.DTS - in.held[0].DTS).Duration(media.SourceRate).Abs()
 	switch {
 	case in.desc.Video != nil && (waited >= audioPatience || in.heldBytes > maxHeld):

@@ -54,6 +54,24 @@ func TestIntake(t *testing.T) {
 	}
 }
 
+// TestManyTinyFrames: frames that wait are bounded by their number, too.
+func TestManyTinyFrames(t *testing.T) {
+	in := &intake{feed: newRecordedFeed()}
+	if err := in.setAudio(&media.AudioParams{}); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; n++ {
+		err := in.write(media.Frame{Kind: media.Audio, Key: true, Payload: []byte{1}})
+		if err != nil {
+			expectRejected(t, err, "no video came")
+			return
+		}
+		if n > maxHeld/frameOverhead {
+			t.Fatalf("%d frames wait", n)
+		}
+	}
+}
+
 func play(in *intake, script []string) (err error) {
 	for _, step := range script {
 		var ms int

@@ -20,16 +20,9 @@ type metadata struct {
 	noAudio      bool    // says that no audio will come
 }
 
-// maxAMF bounds a message that is decoded as AMF. They are some hundred bytes;
-// nesting and tiny elements make hostile ones many times larger in memory.
-const maxAMF = 16 << 10
-
 // parseMetadata reads a data message. It is false when that is not metadata.
 func parseMetadata(body []byte) (m metadata, ok bool) {
-	if len(body) > maxAMF {
-		return m, false
-	}
-	values, err := amf0.Unmarshal(body)
+	values, err := decodeAMF0(body)
 	if err != nil {
 		return m, false
 	}
@@ -52,17 +45,6 @@ func parseMetadata(body []byte) (m metadata, ok bool) {
 		audioBitrate: int(1000 * number(fields, "audiodatarate", 1e6)),
 		noAudio:      told && hasAudio == false,
 	}, true
-}
-
-// object is v as an AMF object, which encoders also send as ECMA array.
-func object(v any) (amf0.Object, bool) {
-	switch v := v.(type) {
-	case amf0.Object:
-		return v, true
-	case amf0.ECMAArray:
-		return amf0.Object(v), true
-	}
-	return nil, false
 }
 
 // number is a field above 0 and up to limit, else 0. Some encoders write

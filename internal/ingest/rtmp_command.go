@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/bluenviron/gortmplib/pkg/amf0"
-	"github.com/bluenviron/gortmplib/pkg/rawmessage"
 
 	"anabranch/internal/broadcast"
 )
@@ -34,7 +33,7 @@ func (c *rtmpConn) negotiate() error {
 		if err != nil {
 			return err
 		}
-		if m.Type != msgCommandAMF0 && m.Type != msgCommandAMF3 {
+		if m.kind != msgCommandAMF0 && m.kind != msgCommandAMF3 {
 			continue
 		}
 		call, err := parseCommand(m)
@@ -59,8 +58,8 @@ func (c *rtmpConn) command(call command) error {
 	case "FCPublish":
 		// An older convention than publish; encoders of its time wait for
 		// the second answer.
-		return errors.Join(c.wire.answer(call, "_result", nil), c.wire.send(command{
-			name: "onFCPublish", chunks: call.chunks,
+		return errors.Join(c.wire.answer(call, "_result", nil), c.wire.send(commandChunks, command{
+			name: "onFCPublish",
 			args: amf0.Data{nil, info("status", "NetStream.Publish.Start", "ready to publish")},
 		}))
 	case "createStream":
@@ -152,44 +151,28 @@ func (w *wire) ended(refused *broadcast.Refused) error {
 
 // command is a remote procedure call or the answer to one (RTMP 1.0 §7.2).
 type command struct {
-	name string
-	id   float64 // of the transaction; an answer has that of its call
-	args amf0.Data
-
-	chunks uint8  // the chunk stream it came or goes on
-	stream uint32 // the message stream, likewise
+	name   string
+	id     float64 // of the transaction; an answer has that of its call
+	args   amf0.Data
+	stream uint32 // the message stream it came or goes on
 }
 
 // parseCommand reads a command message. Its errors do not repeat what is in
 // it, which may be secret.
-func parseCommand(m *rawmessage.Message) (c command, err error) {
-	body := amfBody(m)
-	if len(body) > maxAMF {
-		return c, rejected("malformed RTMP: command is too long")
-	}
-	values, err := amf0.Unmarshal(body)
+func parseCommand(m message) (c command, err error) {
+	values, err := decodeAMF0(m.amf0())
 	if err != nil {
-		return c, rejected("malformed RTMP: command cannot be decoded")
+		return c, malformed("command: %v", err)
 	}
 	if len(values) < 2 {
-		return c, rejected("malformed RTMP: command is incomplete")
+		return c, malformed("command is incomplete")
 	}
 	name, isString := values[0].(string)
 	id, isNumber := values[1].(float64)
 	if !isString || !isNumber {
-		return c, rejected("malformed RTMP: command has no name or transaction")
+		return c, malformed("command has no name or transaction")
 	}
-	return command{name: name, id: id, args: values[2:], chunks: m.ChunkStreamID, stream: m.MessageStreamID}, nil
-}
-
-// amfBody is the AMF0 part of a message. The messages for AMF3 carry AMF0 too,
-// behind a zero byte, unless a value says otherwise.
-func amfBody(m *rawmessage.Message) []byte {
-	amf3 := m.Type == msgCommandAMF3 || m.Type == msgDataAMF3
-	if amf3 && len(m.Body) > 0 && m.Body[0] == 0 {
-		return m.Body[1:]
-	}
-	return m.Body
+	return command{name: name, id: id, args: values[2:], stream: m.stream}, nil
 }
 
 // string is the argument at i if it is one, else "".
@@ -210,25 +193,23 @@ func (c *command) object(i int) amf0.Object {
 	return o
 }
 
-func (w *wire) send(c command) error {
+func (w *wire) send(chunks uint8, c command) error {
 	body, err := append(amf0.Data{c.name, c.id}, c.args...).Marshal()
 	if err != nil {
 		return fmt.Errorf("encode rtmp command: %w", err)
 	}
-	return w.w.Write(&rawmessage.Message{
-		ChunkStreamID: c.chunks, MessageStreamID: c.stream, Type: msgCommandAMF0, Body: body,
-	})
+	return w.write(chunks, c.stream, msgCommandAMF0, body)
 }
 
 // answer returns values from a call.
 func (w *wire) answer(call command, name string, values ...any) error {
-	return w.send(command{name: name, id: call.id, args: values, chunks: call.chunks, stream: call.stream})
+	return w.send(commandChunks, command{name: name, id: call.id, args: values, stream: call.stream})
 }
 
 // status tells what becomes of the stream (RTMP 1.0 §7.2.2).
 func (w *wire) status(level, code, description string) error {
-	return w.send(command{
-		name: "onStatus", args: amf0.Data{nil, info(level, code, description)}, chunks: statusChunks, stream: theStream,
+	return w.send(statusChunks, command{
+		name: "onStatus", args: amf0.Data{nil, info(level, code, description)}, stream: theStream,
 	})
 }
 

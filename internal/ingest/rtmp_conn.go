@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	// publishTimeout is how long a client may take from its first byte to its
-	// publish command.
+	// publishTimeout is how long a client may take to its publish command,
+	// whatever else it sends.
 	publishTimeout = 10 * time.Second
-	// idleTimeout is how long a publisher may send nothing.
+	// idleTimeout is how long a publisher may take for a whole message; those
+	// of the protocol itself do not count.
 	idleTimeout = 30 * time.Second
 	// lingerTimeout is how long a client may take to read the last message
 	// and to hang up.
@@ -127,7 +128,7 @@ func (c *rtmpConn) session(ctx context.Context, cancel context.CancelCauseFunc) 
 		}
 	})
 	c.settled()
-	c.wire.limited = false
+	c.wire.accepted()
 	c.log = c.log.With("channel", feed.ChannelID(), "stream", feed.StreamID())
 	c.log.Info("publisher connected", "agent", c.agent)
 	if err := c.wire.publishing(); err != nil {
@@ -144,22 +145,15 @@ func (c *rtmpConn) receive() error {
 	for {
 		m, err := c.wire.read()
 		arrived := time.Now()
-		n := c.wire.received()
-		total.Add(float64(n - counted))
-		counted = n
+		total.Add(float64(c.wire.received - counted))
+		counted = c.wire.received
 		if err != nil {
 			return err
 		}
 		c.timer.Reset(idleTimeout)
-		switch m.Type {
-		case msgVideo:
-			err = c.demux.video(m.Timestamp, m.Body, arrived)
-		case msgAudio:
-			err = c.demux.audio(m.Timestamp, m.Body, arrived)
-		case msgDataAMF0, msgDataAMF3:
-			err = c.demux.data(amfBody(m))
-		case msgAggregate:
-			err = rejected("RTMP aggregate messages are not supported")
+		switch m.kind {
+		case msgVideo, msgAudio, msgDataAMF0, msgDataAMF3, msgAggregate:
+			err = c.media(m, arrived)
 		case msgCommandAMF0, msgCommandAMF3:
 			var call command
 			if call, err = parseCommand(m); err == nil && call.endsStream() {
@@ -172,9 +166,42 @@ func (c *rtmpConn) receive() error {
 	}
 }
 
+// media takes in a message of the stream.
+func (c *rtmpConn) media(m message, arrived time.Time) error {
+	if err := c.feed.Received(len(m.body)); err != nil {
+		return err
+	}
+	if m.kind != msgAggregate {
+		return c.unpack(m, arrived)
+	}
+	for part, err := range m.parts() {
+		if err == nil {
+			err = c.unpack(part, arrived)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpack turns a message into frames or a description.
+func (c *rtmpConn) unpack(m message, arrived time.Time) error {
+	stamp := time.Duration(m.timestamp) * time.Millisecond
+	switch m.kind {
+	case msgVideo:
+		return c.demux.video(stamp, m.body, arrived)
+	case msgAudio:
+		return c.demux.audio(stamp, m.body, arrived)
+	case msgDataAMF0, msgDataAMF3:
+		return c.demux.data(m.amf0())
+	}
+	return nil
+}
+
 // end tells the client and the feed that the stream is over, and why.
 func (c *rtmpConn) end(err error) {
-	gone := c.wire.w == nil || c.wire.err != nil && errors.Is(err, c.wire.err)
+	gone := c.wire.out == nil || c.wire.err != nil && errors.Is(err, c.wire.err)
 	if !gone && !c.told {
 		_ = c.wire.ended(c.explain(err))
 	}
@@ -184,7 +211,7 @@ func (c *rtmpConn) end(err error) {
 	}
 	if c.feed != nil {
 		c.feed.Close(err)
-		c.log.Info("publisher disconnected", "reason", reason, "bytes", c.wire.received(),
+		c.log.Info("publisher disconnected", "reason", reason, "bytes", c.wire.received,
 			"duration", time.Since(c.began).Round(time.Millisecond))
 	} else {
 		c.log.Debug("connection closed before publishing", "reason", reason)

@@ -1,25 +1,18 @@
 package ingest
 
 import (
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"net/url"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/bluenviron/gortmplib"
 	"github.com/bluenviron/gortmplib/pkg/amf0"
-	"github.com/bluenviron/gortmplib/pkg/codecs"
-	"github.com/bluenviron/gortmplib/pkg/message"
 	"github.com/bluenviron/gortmplib/pkg/rawmessage"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
 
 	"anabranch/internal/broadcast"
 	"anabranch/internal/media"
@@ -86,7 +79,7 @@ func TestOBS(t *testing.T) {
 func TestPing(t *testing.T) {
 	pub := newPublishers()
 	c := dial(t, startServer(t, pub.publish).addr)
-	c.write(msgUserControl, 2, 0, []byte{0, eventPingRequest, 1, 2, 3, 4})
+	c.write(msgUserControl, 2, 0, ping)
 	m, err := c.r.Read()
 	if err != nil || m.Type != msgUserControl || string(m.Body) != "\x00\x07\x01\x02\x03\x04" {
 		t.Errorf("answer to a ping: %+v, %v", m, err)
@@ -120,166 +113,67 @@ func TestStreamKey(t *testing.T) {
 	}
 }
 
-func TestRefusedApplication(t *testing.T) {
-	s := startServer(t, newPublishers().publish)
-	for _, app := range []string{"live", testKey, ""} {
-		c := dial(t, s.addr)
-		c.connect(app)
-		refusal := c.expect("_error", 1, "NetConnection.Connect.Rejected")
-		if text, _ := refusal.object(1).GetString("description"); !strings.Contains(text, "rtmp://<host>/app/<stream key>") {
-			t.Errorf("description %q", text)
-		}
-		if more := c.read(); more != nil {
-			t.Errorf("then came %+v", more)
-		}
-	}
-}
-
-func TestRefusedPlay(t *testing.T) {
-	c := dial(t, startServer(t, newPublishers().publish).addr)
-	c.connect("app")
-	c.expect("_result", 1, "NetConnection.Connect.Success")
-	c.call("getStreamLength", 2, nil, testKey)
-	c.expect("_result", 2, "")
-	c.call("play", 3, nil, testKey)
-	c.expectEnd("NetStream.Play.Failed", "playback URL")
-}
-
-func TestRefusedPublish(t *testing.T) {
-	for _, tt := range []struct {
-		name              string
-		err               error
-		code, description string
-	}{
-		{"occupied", &broadcast.Refused{Code: broadcast.CodeBadName, Reason: "already live"}, broadcast.CodeBadName, "already live"},
-		{"wrong key", &broadcast.Refused{Code: broadcast.CodeRejected, Reason: "no such key"}, broadcast.CodeRejected, "no such key"},
-		{"our fault", errors.New("database: key " + testKey + " is locked"), broadcast.CodeFailed, "internal error"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			pub := newPublishers()
-			pub.refusal = tt.err
-			c := dial(t, startServer(t, pub.publish).addr)
-			c.connect("app")
-			c.expect("_result", 1, "NetConnection.Connect.Success")
-			c.call("publish", 2, nil, testKey, "live")
-			c.expectEnd(tt.code, tt.description)
-		})
-	}
-}
-
-func TestRefusedOverTLS(t *testing.T) {
+// TestChunkStreams speaks on chunk streams that the library does not know, in
+// a chunk of any size.
+func TestChunkStreams(t *testing.T) {
 	pub := newPublishers()
-	addr := startServer(t, pub.publish).startTLS(t)
-	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
+	c := dial(t, startServer(t, pub.publish).addr)
+	c.write(msgSetChunkSize, 2, 0, []byte{0x7f, 0xff, 0xff, 0xff})
+	for _, call := range []amf0.Data{
+		{"connect", 1.0, amf0.Object{{Key: "app", Value: "app"}}}, {"createStream", 2.0, nil}, {"publish", 3.0, nil, testKey, "live"},
+	} {
+		body := marshal(t, call)
+		if _, err := c.conn.Write(append([]byte{0x00, 0xff}, chunk0(0, msgCommandAMF0, len(body), body)[1:]...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.expect("_result", 1, "NetConnection.Connect.Success")
+	c.expect("_result", 2, "")
+	c.expect("onStatus", 0, "NetStream.Publish.Start")
+	pub.await(t)
+}
+
+// TestAcknowledge: a publisher may wait for it in the middle of a message.
+func TestAcknowledge(t *testing.T) {
+	c := dial(t, startServer(t, newPublishers().publish).addr)
+	c.write(msgWindowAckSize, 2, 0, []byte{0, 0, 0, 1}) // less than the least
+	half := minAckWindow / 2
+	if _, err := c.conn.Write(append([]byte{2, 0, 0, 0, 0, 0, 4, msgSetChunkSize, 0, 0, 0, 0, 0, 16, 0, 0}, chunk0(6, msgVideo, 1<<20, make([]byte, half))...)); err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	c := newClient(t, conn)
+	for range 2 {
+		if _, err := c.conn.Write(make([]byte, half)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := c.r.Read()
+	if err != nil || m.Type != msgAcknowledge || len(m.Body) != 4 {
+		t.Fatalf("got %+v, %v", m, err)
+	}
+	if n := int(binary.BigEndian.Uint32(m.Body)); n < minAckWindow || n > 3*minAckWindow {
+		t.Errorf("%d bytes acknowledged", n)
+	}
+}
+
+// TestAggregateOnAir sends a whole stream in one message.
+func TestAggregateOnAir(t *testing.T) {
+	pub := newPublishers()
+	c := dial(t, startServer(t, pub.publish).addr)
 	c.goLive()
+	body := []byte(flvTag(msgVideo, 1000, string(avcConfig()), "1234") + flvTag(msgAudio, 1000, string(aacConfig(aacStereo)), "1234") +
+		flvTag(msgVideo, 1000, string(avcFrame(0, testIDR)), "1234") + flvTag(msgAudio, 1010, string(aacFrame(1, 2)), "1234") +
+		flvTag(msgDataAMF0, 1010, string(marshal(t, amf0.Data{"onMetaData", amf0.Object{{Key: "encoder", Value: "old"}}})), "1234") +
+		flvTag(msgAggregate, 1010, "inside another", "1234") + flvTag(msgCommandAMF0, 1010, "neither", "1234") +
+		flvTag(msgVideo, 1040, string(avcFrame(0, testP)), "1234"))
+	c.write(msgAggregate, 6, 5*time.Second, body)
+	c.call("deleteStream", 7, nil, 1.0)
+	c.expectEnd("NetStream.Unpublish.Success", "")
 	feed := pub.await(t)
-	feed.stop(&broadcast.Refused{Code: broadcast.CodeFailed, Reason: "stopped"})
-	c.expectEnd(broadcast.CodeFailed, "stopped")
-	if r := feed.request; !r.Secure || r.Protocol != "RTMPS" {
-		t.Errorf("request %+v", r)
+	if got, want := told(feed), "[320 48000] I5000 A5010 [320 48000] P5040"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
-}
-
-func TestPublishWithoutConnect(t *testing.T) {
-	c := dial(t, startServer(t, newPublishers().publish).addr)
-	c.call("publish", 2, nil, testKey, "live")
-	c.expectEnd(broadcast.CodeRejected, "application does not exist")
-}
-
-// TestRefusedStream sends what cannot be taken, once on air.
-func TestRefusedStream(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		send func(*client)
-		want string
-	}{
-		{"HEVC", func(c *client) { c.write(msgVideo, 6, 0, []byte("\x90hvc1...")) }, "video codec HEVC"},
-		{"aggregate", func(c *client) { c.write(msgAggregate, 6, 0, []byte{9, 0, 0}) }, "aggregate"},
-		{"chunk size", func(c *client) { c.write(msgSetChunkSize, 2, 0, []byte{0, 0, 0, 1}) }, "chunk size 1 is"},
-		{"control message", func(c *client) { c.write(msgAbort, 2, 0, nil) }, "control message is too short"},
-		{"huge message", func(c *client) {
-			_, _ = c.conn.Write([]byte{6, 0, 0, 0, 0xff, 0xff, 0xff, msgVideo, 1, 0, 0, 0})
-			c.write(msgVideo, 6, 0, make([]byte, 20000))
-		}, "malformed RTMP"},
-		{"command", func(c *client) { c.write(msgCommandAMF0, 3, 0, []byte{0xff}) }, "cannot be decoded"},
-		{"command too long", func(c *client) { c.write(msgCommandAMF0, 3, 0, make([]byte, maxAMF+1)) }, "too long"},
-		{"command without name", func(c *client) { c.write(msgCommandAMF0, 3, 0, []byte{5, 5}) }, "no name"},
-		{"empty command", func(c *client) { c.write(msgCommandAMF0, 3, 0, nil) }, "incomplete"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			pub := newPublishers()
-			c := dial(t, startServer(t, pub.publish).addr)
-			c.goLive()
-			tt.send(c)
-			c.expectEnd(broadcast.CodeRejected, tt.want)
-			expectRejected(t, pub.await(t).awaitClose(t), tt.want)
-		})
-	}
-}
-
-// TestLibraryClient publishes codecs that this server does not take with a
-// client that knows them.
-func TestLibraryClient(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		track *gortmplib.Track
-		want  string
-	}{
-		{"AV1", &gortmplib.Track{Codec: &codecs.AV1{}}, "video codec AV1 is not supported: send H.264"},
-		{"VP9", &gortmplib.Track{Codec: &codecs.VP9{}}, "video codec VP9"},
-		{"Opus", &gortmplib.Track{Codec: &codecs.Opus{IDHeader: &opus.IDHeader{Version: 1, ChannelCount: 2, InputSampleRate: 48000}}}, `audio codec "Opus"`},
-		{"MP3", &gortmplib.Track{Codec: &codecs.MPEG1Audio{}}, "audio codec MP3"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			pub := newPublishers()
-			s := startServer(t, pub.publish)
-			u, err := url.Parse("rtmp://" + s.addr + "/app/" + testKey)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := &gortmplib.Client{URL: u, Publish: true}
-			if err := c.Initialize(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			w := &gortmplib.Writer{Conn: c, Tracks: []*gortmplib.Track{tt.track}}
-			if err := w.Initialize(); err != nil {
-				t.Fatal(err)
-			}
-			switch tt.name {
-			case "Opus":
-				err = w.WriteOpus(tt.track, 0, []byte{0xfc, 1})
-			case "MP3":
-				err = w.WriteMPEG1Audio(tt.track, 0, []byte{0xff, 0xfb, 0x90, 0x64, 0, 0, 0, 0})
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			for {
-				m, err := c.Read()
-				if err != nil {
-					t.Fatal(err)
-				}
-				call, ok := m.(*message.CommandAMF0)
-				if !ok || call.Name != "onStatus" {
-					continue
-				}
-				told, _ := object(call.Arguments[1])
-				code, _ := told.GetString("code")
-				if text, _ := told.GetString("description"); code != broadcast.CodeRejected || !strings.Contains(text, tt.want) {
-					t.Errorf("status %s %q, want %q", code, text, tt.want)
-				}
-				break
-			}
-			if f := pub.await(t); f.request.Key != testKey {
-				t.Errorf("key %q", f.request.Key)
-			}
-		})
+	if d := feed.last(t); d.Encoder != "old" || !slices.Equal(feed.received, []int{len(body)}) {
+		t.Errorf("described as %+v, received %v", d, feed.received)
 	}
 }
 
@@ -300,6 +194,12 @@ func TestEndedByServer(t *testing.T) {
 			f.mu.Unlock()
 			c.media()
 		}, broadcast.CodeFailed, "internal error"},
+		{"limit", func(_ *server, f *recordedFeed, c *client) {
+			f.mu.Lock()
+			f.receivedErr = &broadcast.Refused{Code: broadcast.CodeRejected, Reason: "the bitrate is over the limit"}
+			f.mu.Unlock()
+			c.media()
+		}, broadcast.CodeRejected, "over the limit"},
 		{"panic", func(_ *server, f *recordedFeed, c *client) {
 			f.mu.Lock()
 			f.panics = true
@@ -399,93 +299,6 @@ func (c addrConn) RemoteAddr() net.Addr { return c }
 func (addrConn) Network() string        { return "tcp" }
 func (c addrConn) String() string       { return c.addr }
 
-// TestTooSlow runs on virtual time: a client has ten seconds to publish, then
-// may be silent for thirty.
-func TestTooSlow(t *testing.T) {
-	serve := func(t *testing.T, pub *publishers, use func(net.Conn)) (took time.Duration, log *syncBuffer) {
-		logger, kept := keptLog(t)
-		s := NewRTMPServer(RTMPConfig{Publish: pub.publish, Log: logger})
-		ours, theirs := net.Pipe()
-		var client sync.WaitGroup
-		client.Go(func() { use(theirs) })
-		began := time.Now()
-		s.ServeConn(t.Context(), ours, true)
-		took = time.Since(began)
-		client.Wait()
-		theirs.Close()
-		return took, kept
-	}
-	t.Run("says nothing", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			took, log := serve(t, newPublishers(), func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-			if took != publishTimeout || !strings.Contains(log.String(), errSlow.Error()) {
-				t.Errorf("closed after %v", took)
-			}
-		})
-	})
-	t.Run("never publishes", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			took, _ := serve(t, newPublishers(), func(conn net.Conn) {
-				c := newClient(t, conn)
-				c.connect("app")
-				c.expect("_result", 1, "NetConnection.Connect.Success")
-				c.expectEnd(broadcast.CodeFailed, "no publish command")
-			})
-			if took < publishTimeout || took > publishTimeout+lingerTimeout {
-				t.Errorf("closed after %v", took)
-			}
-		})
-	})
-	t.Run("stops sending", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			pub := newPublishers()
-			took, _ := serve(t, pub, func(conn net.Conn) {
-				c := newClient(t, conn)
-				c.goLive()
-				time.Sleep(20 * time.Second)
-				c.media()
-				time.Sleep(20 * time.Second)
-				c.write(msgVideo, 6, 40*time.Millisecond, avcFrame(0, testP))
-				c.expectEnd(broadcast.CodeFailed, "no message came for 30s")
-			})
-			if want := 40*time.Second + idleTimeout; took < want || took > want+lingerTimeout {
-				t.Errorf("closed after %v, want %v", took, want)
-			}
-			feed := <-pub.feeds
-			if cause := feed.awaitClose(t); !errors.Is(cause, errIdle) || !feed.request.Secure || feed.request.Protocol != "RTMPS" {
-				t.Errorf("request %+v, closed because of %v", feed.request, cause)
-			}
-		})
-	})
-	t.Run("waits for its turn", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			pub := newPublishers()
-			pub.prepare = func(*recordedFeed) { time.Sleep(time.Minute) }
-			took, _ := serve(t, pub, func(conn net.Conn) {
-				c := newClient(t, conn)
-				c.goLive()
-				c.call("closeStream", 7, nil)
-				c.expectEnd("NetStream.Unpublish.Success", "")
-			})
-			if took < time.Minute {
-				t.Errorf("closed after %v", took)
-			}
-		})
-	})
-	t.Run("does not read", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			took, _ := serve(t, newPublishers(), func(conn net.Conn) {
-				c := newClient(t, conn)
-				c.connect("app")
-				time.Sleep(time.Minute)
-			})
-			if took > writeTimeout+lingerTimeout+publishTimeout {
-				t.Errorf("closed after %v", took)
-			}
-		})
-	})
-}
-
 // TestFloodBeforePublish sends megabytes of what nobody asked for.
 func TestFloodBeforePublish(t *testing.T) {
 	s := startServer(t, newPublishers().publish)
@@ -500,18 +313,6 @@ func TestFloodBeforePublish(t *testing.T) {
 	}
 	_, _ = io.Copy(io.Discard, c.conn)
 	expectLog(t, s, errTooMuch.Error())
-}
-
-// TestLargeChunksBeforePublish asks for chunks whose memory would be taken
-// before their bytes arrive.
-func TestLargeChunksBeforePublish(t *testing.T) {
-	s := startServer(t, newPublishers().publish)
-	c := dial(t, s.addr)
-	c.connect("app")
-	c.expect("_result", 1, "NetConnection.Connect.Success")
-	c.write(msgSetChunkSize, 2, 0, binary.BigEndian.AppendUint32(nil, maxEarlyChunkSize+1))
-	_, _ = io.Copy(io.Discard, c.conn)
-	expectLog(t, s, "out of range")
 }
 
 func TestAcceptFails(t *testing.T) {

@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
-	"github.com/bluenviron/gortmplib/pkg/bytecounter"
 	"github.com/bluenviron/gortmplib/pkg/handshake"
 	"github.com/bluenviron/gortmplib/pkg/rawmessage"
 )
@@ -17,6 +17,7 @@ import (
 const (
 	msgSetChunkSize  = 1
 	msgAbort         = 2
+	msgAcknowledge   = 3
 	msgUserControl   = 4
 	msgWindowAckSize = 5
 	msgPeerBandwidth = 6
@@ -37,8 +38,10 @@ const (
 )
 
 const (
-	controlChunks = 2 // the chunk stream of protocol control messages
-	statusChunks  = 5 // the one this server uses for a stream's status
+	// The chunk streams of what this server sends.
+	controlChunks = 2 // protocol control messages (RTMP 1.0 §5.4)
+	commandChunks = 3 // commands and their answers
+	statusChunks  = 5 // a stream's status
 
 	// theStream is the id of the one message stream of a connection, as it
 	// stands on the wire: 1 in little-endian order (RTMP 1.0 §5.3.1.2.5).
@@ -47,43 +50,46 @@ const (
 	ackWindow    = 2_500_000 // bytes
 	minAckWindow = 64 << 10  // bytes; with less, every chunk would be acknowledged
 	outChunkSize = 4096
-	// minInChunkSize bounds what small chunks cost; the specification says a
-	// chunk size should be at least this.
-	minInChunkSize = 128
-	// maxEarlyChunkSize bounds chunks until publishing is accepted: the memory
-	// of a chunk is taken before its bytes arrive.
-	maxEarlyChunkSize = 256 << 10
 
 	writeTimeout = 5 * time.Second
 	// maxBeforePublish bounds what is read of a connection before it
 	// publishes, in bytes.
 	maxBeforePublish = 4 << 20
+	// maxAssembling bounds the messages in assembly once it does, in bytes:
+	// any one fits, as lengths have 24 bits.
+	maxAssembling = 16 << 20
 )
 
-var errTooMuch = errors.New("too many bytes came before the publish command")
+var (
+	errTooMuch = malformed("more than %d bytes before the publish command", maxBeforePublish)
+	errVersion = errors.New("rtmp handshake: not version 3 of the protocol")
+)
 
 // wire reads and writes whole RTMP messages. It answers what the protocol
 // itself asks: acknowledgements, pings, chunk sizes. It is used by one
 // goroutine.
 //
-// Handshake, chunks and AMF are the library's. Its messages are not used: they
-// end a connection at each type they do not know, decode AMF of any size, and
-// tell commands, stream key included, in their errors.
-//
-// A message's body is a buffer of its own: nothing is read into it again.
+// The handshake and the writing of chunks and AMF are the library's. What
+// comes in is read here, because the library takes memory for what a message
+// claims to be, knows 62 chunk streams of 65598, and tells commands, stream
+// key included, in its errors.
 type wire struct {
-	conn  net.Conn
-	count *bytecounter.Reader
-	r     *rawmessage.Reader
-	w     *rawmessage.Writer
+	conn   net.Conn
+	chunks *chunkReader
+	out    *rawmessage.Writer // nil before the handshake is done
 
-	limited bool  // maxBeforePublish holds
-	err     error // that the connection returned last
+	received  uint64 // bytes
+	window    uint64 // of them to be acknowledged; 0 for none
+	confirmed uint64 // of them acknowledged
+	limited   bool   // maxBeforePublish holds
+	err       error  // that the connection returned last
 }
 
 func newWire(conn net.Conn) *wire {
 	w := &wire{conn: conn, limited: true}
-	w.count = bytecounter.NewReader((*wireConn)(w))
+	// Encoders write chunks of 4 kB and more: a buffer of that size would
+	// read each in two calls.
+	w.chunks = newChunkReader(bufio.NewReaderSize((*wireConn)(w), 16<<10), maxBeforePublish)
 	return w
 }
 
@@ -91,11 +97,17 @@ func newWire(conn net.Conn) *wire {
 type wireConn wire
 
 func (w *wireConn) Read(b []byte) (int, error) {
-	if w.limited && w.count.Count() > maxBeforePublish {
-		w.err = errTooMuch
-		return 0, w.err
+	if w.limited && w.received > maxBeforePublish {
+		return 0, errTooMuch
 	}
 	n, err := w.conn.Read(b)
+	w.received += uint64(n)
+	if w.window > 0 && w.received-w.confirmed >= w.window && err == nil {
+		// RTMP 1.0 §5.4.3. Here and not between messages: a publisher may
+		// wait for it in the middle of a long one.
+		w.confirmed = w.received
+		err = (*wire)(w).control4(msgAcknowledge, uint32(w.received))
+	}
 	if err != nil {
 		w.err = err
 	}
@@ -113,37 +125,40 @@ func (w *wireConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// received is the number of bytes read so far.
-func (w *wire) received() uint64 { return w.count.Count() }
-
 // open does the handshake (RTMP 1.0 §5.2).
 func (w *wire) open() error {
-	out := bytecounter.NewWriter((*wireConn)(w))
-	keyIn, _, err := handshake.DoServer(&bytecounter.ReadWriter{Reader: w.count, Writer: out}, false)
-	if err != nil {
+	switch version, err := w.chunks.in.Peek(1); {
+	case err != nil:
+		return fmt.Errorf("rtmp handshake: %w", err)
+	case version[0] != 3:
+		return errVersion // 6 would be RTMPE, with costly key exchange
+	}
+	both := struct {
+		io.Reader
+		io.Writer
+	}{w.chunks.in, (*wireConn)(w)}
+	if _, _, err := handshake.DoServer(both, false); err != nil {
 		return fmt.Errorf("rtmp handshake: %w", err)
 	}
-	if keyIn != nil {
-		return errors.New("rtmp handshake: RTMPE is not supported")
-	}
-	// The chunk layer takes a buffered reader as it is; with 4 kB, its own
-	// size, it would read every chunk of most encoders in two calls.
-	in := bufio.NewReaderSize(w.count, 16<<10)
-	w.r = rawmessage.NewReader(in, w.count, w.acknowledge)
-	w.w = rawmessage.NewWriter((*wireConn)(w), out, false)
+	w.out = rawmessage.NewWriter((*wireConn)(w), nil, false)
 	return nil
+}
+
+// accepted lifts the limits that hold before publishing.
+func (w *wire) accepted() {
+	w.limited, w.chunks.limit = false, maxAssembling
 }
 
 // read returns the next message that is not for the protocol itself. An error
 // of the connection is returned as it is, one of the protocol is a refusal.
-func (w *wire) read() (*rawmessage.Message, error) {
+func (w *wire) read() (message, error) {
 	for {
-		m, err := w.r.Read()
-		switch {
-		case err != nil && w.err != nil:
-			return nil, w.err
-		case err != nil:
-			return nil, rejected("malformed RTMP: " + err.Error())
+		m, err := w.chunks.next()
+		if err != nil && w.err != nil {
+			err = w.err // and not what reading made of it
+		}
+		if err != nil {
+			return m, err
 		}
 		mine, err := w.control(m)
 		if err != nil || !mine {
@@ -153,50 +168,44 @@ func (w *wire) read() (*rawmessage.Message, error) {
 }
 
 // control handles a message of the protocol itself.
-func (w *wire) control(m *rawmessage.Message) (mine bool, err error) {
-	switch m.Type {
+func (w *wire) control(m message) (mine bool, err error) {
+	switch m.kind {
 	case msgSetChunkSize, msgAbort, msgWindowAckSize:
-		if len(m.Body) < 4 {
-			return true, rejected("malformed RTMP: control message is too short")
+		if len(m.body) < 4 {
+			return true, malformed("control message is too short")
 		}
 	case msgUserControl:
-		if len(m.Body) >= 6 && binary.BigEndian.Uint16(m.Body) == eventPingRequest {
-			return true, w.userControl(eventPingResponse, binary.BigEndian.Uint32(m.Body[2:]))
+		if len(m.body) >= 6 && binary.BigEndian.Uint16(m.body) == eventPingRequest {
+			return true, w.userControl(eventPingResponse, binary.BigEndian.Uint32(m.body[2:]))
 		}
 		return true, nil
+	case msgAcknowledge, msgPeerBandwidth:
+		return true, nil // a server that only answers has no use for them
 	default:
 		return false, nil
 	}
-	switch v := binary.BigEndian.Uint32(m.Body); m.Type {
+	switch v := binary.BigEndian.Uint32(m.body); m.kind {
 	case msgSetChunkSize:
-		if v < minInChunkSize || w.limited && v > maxEarlyChunkSize || w.r.SetChunkSize(v) != nil {
-			return true, rejected(fmt.Sprintf("RTMP chunk size %d is out of range", v))
+		if v < minChunkSize || v > maxChunkSize {
+			return true, malformed("chunk size %d is out of range", v)
 		}
+		w.chunks.chunkSize = int(v)
 	case msgAbort:
-		w.r.AbortChunkStream(v)
+		w.chunks.abort(v)
 	case msgWindowAckSize:
-		w.r.SetWindowAckSize(max(v, minAckWindow))
+		w.window = uint64(max(v, minAckWindow))
 	}
 	return true, nil
 }
 
 // control4 writes a control message whose body begins with a 32-bit number.
 func (w *wire) control4(kind uint8, v uint32, more ...byte) error {
-	return w.w.Write(&rawmessage.Message{
-		ChunkStreamID: controlChunks, Type: kind, Body: append(binary.BigEndian.AppendUint32(nil, v), more...),
-	})
-}
-
-func (w *wire) acknowledge(received uint32) error {
-	const msgAcknowledge = 3
-	return w.control4(msgAcknowledge, received)
+	return w.write(controlChunks, 0, kind, append(binary.BigEndian.AppendUint32(nil, v), more...))
 }
 
 func (w *wire) userControl(event uint16, v uint32) error {
 	body := binary.BigEndian.AppendUint16(nil, event)
-	return w.w.Write(&rawmessage.Message{
-		ChunkStreamID: controlChunks, Type: msgUserControl, Body: binary.BigEndian.AppendUint32(body, v),
-	})
+	return w.write(controlChunks, 0, msgUserControl, binary.BigEndian.AppendUint32(body, v))
 }
 
 // setChunkSize makes outgoing chunks that large.
@@ -204,6 +213,10 @@ func (w *wire) setChunkSize(v uint32) error {
 	if err := w.control4(msgSetChunkSize, v); err != nil {
 		return err
 	}
-	w.w.SetChunkSize(v)
+	w.out.SetChunkSize(v)
 	return nil
+}
+
+func (w *wire) write(chunks uint8, stream uint32, kind uint8, body []byte) error {
+	return w.out.Write(&rawmessage.Message{ChunkStreamID: chunks, MessageStreamID: stream, Type: kind, Body: body})
 }
