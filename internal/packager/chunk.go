@@ -43,6 +43,9 @@ type Chunk struct {
 	// Time is EXT-X-PROGRAM-DATE-TIME of Start, by the server's clock. It is
 	// never before the Time at which the chunk before ended.
 	Time time.Time
+	// Ready is when the picture arrived that told where the chunk ends: what comes
+	// after that is the server's delay. It is zero where the stream ended.
+	Ready time.Time
 	// Segment and SegmentEnd say that the chunk begins and ends a segment.
 	Segment, SegmentEnd bool
 	// Discontinuity marks the first chunk after a join, a jump or a change of

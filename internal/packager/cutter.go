@@ -58,7 +58,9 @@ const (
 // next key frame (Media Source Extensions, coded frame processing).
 //
 // A segment ends before a key frame. A GOP longer than the target duration is
-// divided evenly, going by the length of the GOP before.
+// divided evenly, going by the length of the GOP before. The first segment after
+// Begin is an exception: it is its first part alone, as players take a playlist
+// for empty that has no whole segment.
 //
 // Audio belongs to the part its DTS falls into, and reaches at least to the
 // part's end: a part waits for its sound, usually not for more than a second,
@@ -75,6 +77,7 @@ type Cutter struct {
 	params media.Params
 	end    media.Ticks // of the last chunk emitted
 	now    time.Time   // program date and time of end
+	ready  time.Time   // arrival of the picture that ends the open part
 
 	waiting []media.Frame // pictures whose sound has not come yet
 	newest  media.Ticks   // DTS of the newest of them, or of any picture before
@@ -86,6 +89,7 @@ type Cutter struct {
 	part  Chunk
 	sound soundtrack
 
+	first   bool        // the open part is the first since Begin
 	segment media.Ticks // start of the open segment
 	keyed   bool        // the open segment starts with a key frame
 	limit   media.Ticks // longest it may become without another one
@@ -165,6 +169,7 @@ func (c *Cutter) picture(f media.Frame) error {
 		c.open(f)
 		return nil
 	}
+	c.ready = f.Captured
 	last := &c.part.Video[n-1]
 	last.Duration = f.DTS - last.DTS
 	c.frame = min(last.Duration, maxPart)
@@ -195,6 +200,7 @@ func (c *Cutter) Flush() error {
 
 // finish closes what is open.
 func (c *Cutter) finish() error {
+	c.ready = time.Time{}
 	var err error
 	if n := len(c.part.Video); n > 0 {
 		last := &c.part.Video[n-1]
@@ -235,6 +241,7 @@ func (c *Cutter) open(f media.Frame) {
 		Start: f.DTS, Segment: true, Discontinuity: c.end != Origin,
 		Video: append(c.part.Video, f),
 	}
+	c.first = true
 	c.segment, c.keyed, c.limit, c.key = f.DTS, true, segmentLimit(c.gop), f.DTS
 	c.shown, c.reorder = f.PTS, f.PTS-f.DTS
 }
@@ -250,7 +257,7 @@ func (c *Cutter) closeBefore(f media.Frame, last media.Ticks) error {
 	}
 	part, segment := f.DTS-c.part.Start, f.DTS-c.segment
 	switch {
-	case f.Key && (segment >= minSegment || !c.keyed):
+	case f.Key && (segment >= minSegment || !c.keyed && segment+c.gop > minSegment):
 		return c.close(f.DTS, true)
 	case part >= minPart && part+c.frame > maxPart:
 		return c.close(f.DTS, segment+c.frame > c.limit)
@@ -276,6 +283,8 @@ func (c *Cutter) split(start, end, limit media.Ticks) error {
 
 // close emits the open part, which ends at end, and opens the next.
 func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
+	segmentEnd = segmentEnd || c.first
+	c.first = false
 	video := 0
 	for video < len(c.part.Video) && c.part.Video[video].DTS < end {
 		video++
@@ -285,7 +294,7 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	next := Chunk{Start: end, Segment: segmentEnd, Video: c.part.Video}
 	c.part.Params = c.params
 	c.part.Duration = end - c.part.Start
-	c.part.Time = c.clock()
+	c.part.Time, c.part.Ready = c.clock(), c.ready
 	c.part.SegmentEnd = segmentEnd
 	c.part.Video, c.part.Audio = c.part.Video[:video], audio
 	c.part.Independent = video > 0 && c.part.Video[0].Key

@@ -10,31 +10,6 @@ import (
 	"anabranch/internal/media"
 )
 
-// Parts and segments keep their bounds at any frame rate and GOP, and no frame
-// is lost or altered.
-func TestCutterBounds(t *testing.T) {
-	rates := []float64{1, 2.5, 5, 8, 10, 12, 12.5, 15, 16, 17.7, 18, 20, 23.976, 24, 25, 29.97, 30, 48, 50, 59.94, 60, 120, 240}
-	gops := []float64{0, .5, 1, 2, 4, 4.16, 8.33, 30} // seconds; 0 is every frame
-	for _, rate := range rates {
-		for _, gop := range gops {
-			for _, jitter := range []time.Duration{0, 2 * time.Millisecond, 400 * time.Microsecond * time.Duration(1000/rate)} {
-				t.Run(fmt.Sprintf("%gfps/gop%gs/jitter%v", rate, gop, jitter), func(t *testing.T) {
-					if rate > 200 && jitter > 0 {
-						t.Skip("frames would change places")
-					}
-					n := max(1, int(gop*rate+.5))
-					video := pictures(int(20*rate), rate, n, gop > 1, jitter)
-					audio := sounds(20*48000/1024, 48000, Origin)
-					cs := cut(t, testParams, interleave(video, audio, 48000))
-					cs.check(t)
-					same(t, cs.video(), video)
-					same(t, cs.heard(), before(audio, cs[len(cs)-1].End(), 48000))
-				})
-			}
-		}
-	}
-}
-
 // Segments start with key frames whenever GOPs allow it, and long GOPs are
 // divided without leaving rests.
 func TestCutterSegments(t *testing.T) {
@@ -97,6 +72,50 @@ func TestCutterSegments(t *testing.T) {
 	}
 }
 
+// The first segment is one part, the next lasts until a key frame, after a join
+// too, so that players of whole segments begin at once.
+func TestCutterBegins(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		rate float64
+		gop  int             // frames
+		want []time.Duration // where segments end, in ms
+	}{
+		{"GOP of 2 s", 30, 60, []time.Duration{333, 2000, 4000, 6000}},
+		{"GOP of 1 s", 30, 30, []time.Duration{333, 2000, 4000, 6000}},
+		{"GOP of half a second", 30, 15, []time.Duration{333, 2000, 4000, 6000}},
+		{"key frames only", 25, 1, []time.Duration{320, 2120, 3920, 5720}},
+		{"GOP of 4 s", 30, 120, []time.Duration{333, 4000, 8000}},
+		{"GOP of 5 s", 30, 150, []time.Duration{333, 4333, 5000, 7600, 10000}},
+		{"5 fps", 5, 10, []time.Duration{335, 2000, 4000, 6000}},
+		{"2 fps", 2, 4, []time.Duration{335, 2000, 4000, 6000}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var cs chunks
+			c := NewCutter(Origin, cs.emit)
+			for range 2 {
+				check(t, c.Begin(media.Params{Video: testVideo}))
+				start, first := c.End(), len(cs)
+				check(t, write(c, shift(pictures(int(11*tt.rate), tt.rate, tt.gop, false, 0), start-Origin)))
+				if c := cs[first]; !c.Segment || !c.SegmentEnd {
+					t.Error("the first segment is not one part")
+				}
+				var got []time.Duration
+				for _, c := range cs[first:] {
+					if c.SegmentEnd && len(got) < len(tt.want) {
+						got = append(got, (c.End()-start).Duration(media.VideoRate)/time.Millisecond)
+					}
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("segments end at %d, want %d", got, tt.want)
+				}
+				check(t, c.Flush())
+			}
+			cs.check(t)
+		})
+	}
+}
+
 // A fixed case, to be read: 30 fps, a GOP of a second, audio along.
 func TestCutterParts(t *testing.T) {
 	cs := cut(t, testParams, interleave(pictures(75, 30, 30, false, 0), sounds(117, 48000, Origin), 48000))
@@ -115,7 +134,7 @@ func TestCutterParts(t *testing.T) {
 		got = append(got, s)
 	}
 	want := []string{
-		"+333 v10 a16 segment key", "+333 v10 a16", "+334 v10 a15",
+		"+333 v10 a16 segment key end", "+333 v10 a16 segment", "+334 v10 a15",
 		"+333 v10 a16 key", "+333 v10 a16", "+334 v10 a15 end",
 		"+333 v10 a16 segment key", "+166 v5 a8 end",
 	}
@@ -389,17 +408,17 @@ func TestCutterTime(t *testing.T) {
 		want  []time.Duration           // Time of each segment less epoch
 	}{
 		{"steady", func(int) time.Duration { return 0 },
-			[]time.Duration{0, 2 * time.Second, 4 * time.Second}},
+			[]time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4 * time.Second}},
 		{"within half a second", func(i int) time.Duration { return time.Duration(i) * 4 * time.Millisecond },
-			[]time.Duration{0, 2 * time.Second, 4 * time.Second}},
+			[]time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4 * time.Second}},
 		{"stall", func(i int) time.Duration {
 			if i >= 90 {
 				return 600 * time.Millisecond
 			}
 			return 0
-		}, []time.Duration{0, 2 * time.Second, 4600 * time.Millisecond}},
+		}, []time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4600 * time.Millisecond}},
 		{"burst", func(i int) time.Duration { return -time.Duration(i) * 20 * time.Millisecond },
-			[]time.Duration{0, 2 * time.Second, 4 * time.Second}},
+			[]time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4 * time.Second}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,11 +1,8 @@
 package packager
 
 import (
-	"bytes"
-	"compress/gzip"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"anabranch/internal/media"
@@ -15,35 +12,29 @@ import (
 // Durations that a playlist's EXT-X-SERVER-CONTROL tells players (RFC 8216bis
 // §4.4.3.8).
 const (
-	holdBack      = 3 * TargetDuration // distance from the end, of players that use no parts
-	partHoldBack  = 3 * PartTarget     // of those that do
-	canSkipUntil  = 6 * TargetDuration // what lies further back, a delta update may leave out
-	partsSegments = 3                  // how many segments, the newest, are told in parts too
+	holdBack     = 3 * TargetDuration // distance from the end, of players that use no parts
+	partHoldBack = 3 * PartTarget     // of those that do
+	canSkipUntil = 6 * TargetDuration // what lies further back, a delta update leaves out
 )
 
-// variants of one playlist, as bits of an index.
-const (
-	variantDelta = 1 << iota
-	variantGzip
-)
+// partsUntil is how far from the end a segment begins that is told in parts
+// too. RFC 8216bis §6.2.2 asks for three target durations at most.
+const partsUntil = 2 * TargetDuration
 
-// playlist renders the Media Playlist once for all readers. skip makes it a
-// delta update, compress a gzip stream.
+// playlist renders the Media Playlist once for all readers, and once more for
+// each coding that is asked for. skip makes it a delta update.
 func (e *edge) playlist(skip bool, coding Coding) []byte {
-	variant := 0
+	delta := 0
 	if skip && !e.ended {
-		variant |= variantDelta
+		delta = 1
 	}
-	if coding == Gzip {
-		variant |= variantGzip
-	}
-	t := &e.texts[variant]
+	t := &e.texts[delta][coding]
 	t.once.Do(func() {
-		if coding == Gzip {
-			t.bytes = gzipped(e.playlist(skip, Identity))
+		if coding != Identity {
+			t.bytes = coding.encode(e.playlist(skip, Identity))
 			return
 		}
-		t.bytes = e.render(skip && !e.ended)
+		t.bytes = e.render(delta == 1)
 		metrics.PlaylistRenders.Inc()
 	})
 	return t.bytes
@@ -61,9 +52,14 @@ func (e *edge) render(delta bool) []byte {
 		before--
 	}
 
-	p := make(playlist, 0, 1024+len(segments)*(160+len(e.cfg.MediaBase))+partsSegments*16*(80+len(e.cfg.MediaBase)))
+	whole := len(segments) // index of the first segment told in parts
+	if !e.cfg.NoParts {
+		whole = beginsWithin(partsUntil, segments)
+	}
+
+	p := make(playlist, 0, 1024+len(segments)*(160+len(e.cfg.MediaBase))+(len(segments)-whole)*16*(80+len(e.cfg.MediaBase)))
 	p.line("#EXTM3U")
-	p.line("#EXT-X-VERSION:9") // EXT-X-SKIP
+	p.line("#EXT-X-VERSION:9") // EXT-X-SKIP, in some version of each playlist
 	p.int("#EXT-X-TARGETDURATION:", int64(TargetDuration/time.Second))
 	p.control(e.cfg.NoParts)
 	p.int("#EXT-X-MEDIA-SEQUENCE:", first.msn)
@@ -94,7 +90,7 @@ func (e *edge) render(delta bool) []byte {
 		p = append(p, "#EXT-X-PROGRAM-DATE-TIME:"...)
 		p = s.time.UTC().Round(time.Millisecond).AppendFormat(p, "2006-01-02T15:04:05.000Z")
 		p.line("")
-		if !e.cfg.NoParts && len(segments)-skipped-i <= partsSegments {
+		if skipped+i >= whole {
 			p.parts(e.cfg.MediaBase, s)
 		}
 		if !e.open || s != e.last() {
@@ -104,6 +100,7 @@ func (e *edge) render(delta bool) []byte {
 	switch msn, part := e.coming(); {
 	case e.ended:
 		p.line("#EXT-X-ENDLIST")
+		return p
 	case e.gap:
 		// hls.js takes the last segment for the one in the making, and later
 		// finds the numbers wrong, unless some line follows it.
@@ -113,18 +110,24 @@ func (e *edge) render(delta bool) []byte {
 		p = appendPartURI(p, e.cfg.MediaBase, msn, part)
 		p.line(`"`)
 	}
+	p.reports(e.sisters)
 	return p
 }
 
-// skippable is how many of the segments lie further from the end of the last
-// one than a delta update has to tell.
+// skippable is how many of the segments lie, to their end, further from the end
+// of the last one than a delta update has to tell.
 func skippable(segments []*mediaSegment) int {
+	return max(0, beginsWithin(canSkipUntil, segments)-1)
+}
+
+// beginsWithin is the index of the first segment that begins d or less before
+// the end of the last one.
+func beginsWithin(d time.Duration, segments []*mediaSegment) int {
 	var behind media.Ticks
 	for i := len(segments) - 1; i >= 0; i-- {
-		if behind.Duration(media.VideoRate) > canSkipUntil {
+		if behind += segments[i].duration(); behind.Duration(media.VideoRate) > d {
 			return i + 1
 		}
-		behind += segments[i].duration()
 	}
 	return 0
 }
@@ -205,19 +208,6 @@ func appendSeconds(b []byte, us int64) []byte {
 		us %= unit
 	}
 	return b
-}
-
-// zippers are used again, as each holds most of a megabyte.
-var zippers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
-
-func gzipped(text []byte) []byte {
-	var b bytes.Buffer
-	z := zippers.Get().(*gzip.Writer)
-	defer zippers.Put(z)
-	z.Reset(&b)
-	_, _ = z.Write(text) // a bytes.Buffer takes everything
-	_ = z.Close()
-	return b.Bytes()
 }
 
 const (

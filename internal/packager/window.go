@@ -171,6 +171,9 @@ func (w *Window) write(e *edge, c *Chunk, cmaf []byte) (*edge, error) {
 func (w *Window) begin(next *edge, rec *entry, n *numbering, c *Chunk) error {
 	now := time.Now()
 	s := &mediaSegment{time: c.Time}
+	if last := next.last(); last != nil && s.time.Before(last.until()) {
+		s.time = last.until() // a publisher was faster than the clock and is back
+	}
 	switch {
 	case n.msn == 0:
 		// A later run of the same channel has the same URIs but for the
@@ -299,14 +302,15 @@ func (w *Window) Remove() error {
 	return nil
 }
 
-// Position is where the last part ends on the run timeline, in 90 kHz ticks;
-// false when the window is empty.
+// Position is where the next stream may begin on the run timeline, in 90 kHz
+// ticks: where the last part ends and its last picture has been shown. False
+// when the window is empty.
 func (w *Window) Position() (media.Ticks, bool) {
 	last := w.edge.Load().last()
 	if last == nil {
 		return 0, false
 	}
-	return last.end(), true
+	return last.end() + last.parts[len(last.parts)-1].tail, true
 }
 
 // delete removes the files of expired segments. One that cannot be removed is

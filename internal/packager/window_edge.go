@@ -16,14 +16,15 @@ type edge struct {
 	// segments are all that can be fetched, oldest first, numbered without a
 	// hole. The first few have left the playlist.
 	segments []*mediaSegment
-	unlisted int  // how many have
-	open     bool // the last segment still grows
-	gap      bool // nobody publishes; never while open
-	ended    bool // ENDLIST
-	closed   bool // nothing is served any more
+	unlisted int      // how many have
+	sisters  []Sister // the playlist reports on
+	open     bool     // the last segment still grows
+	gap      bool     // nobody publishes; never while open
+	ended    bool     // ENDLIST
+	closed   bool     // nothing is served any more
 
-	superseded chan struct{} // closed when another edge is in this one's place
-	texts      [4]text       // the playlist, by [variant]
+	superseded chan struct{}    // closed when another edge is in this one's place
+	texts      [2][codings]text // the playlist, and its delta update
 }
 
 // text is a rendering that is made once.
@@ -82,10 +83,15 @@ func (s *mediaSegment) duration() (d media.Ticks) {
 	return d
 }
 
+// until is the program date and time of the segment's end.
+func (s *mediaSegment) until() time.Time {
+	return s.time.Add(s.duration().Duration(media.VideoRate))
+}
+
 // copy returns an edge that may be changed until it is published.
 func (e *edge) copy() *edge {
 	return &edge{
-		cfg: e.cfg, segments: slices.Clone(e.segments), unlisted: e.unlisted,
+		cfg: e.cfg, segments: slices.Clone(e.segments), unlisted: e.unlisted, sisters: e.sisters,
 		open: e.open, gap: e.gap, ended: e.ended, closed: e.closed,
 		superseded: make(chan struct{}),
 	}

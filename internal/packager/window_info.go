@@ -16,7 +16,8 @@ type WindowInfo struct {
 	PeakBandwidth, AverageBandwidth int
 	// FrameRate is measured, in frames a second.
 	FrameRate float64
-	// Playable says that there is enough media for a player to start with.
+	// Playable says that a player can start: there is a whole segment, without
+	// which hls.js takes a playlist for empty.
 	Playable bool
 	// Ended says that the playlist has ENDLIST.
 	Ended bool
@@ -28,13 +29,13 @@ type WindowInfo struct {
 // media of the newest parameters alone.
 func (w *Window) Info() WindowInfo {
 	e := w.edge.Load()
-	info := WindowInfo{Ended: e.ended, Playable: e.playable()}
+	info := WindowInfo{Ended: e.ended, Playable: len(e.whole()) > 0}
 	last := e.last()
 	if last == nil {
 		return info
 	}
 	info.Params = last.init.params
-	info.Until = last.time.Add(last.duration().Duration(media.VideoRate))
+	info.Until = last.until()
 
 	var all amount
 	var frames int
@@ -75,17 +76,6 @@ func (e *edge) peak(of *initSection) (peak int) {
 		}
 	}
 	return peak
-}
-
-// playable says whether a player can start: it finds a whole segment, without
-// which hls.js takes a playlist for empty, and can keep its distance from the
-// live edge.
-func (e *edge) playable() bool {
-	var all amount
-	for _, s := range e.listed() {
-		all = all.plus(s)
-	}
-	return len(e.whole()) > 0 && (e.cfg.NoParts || all.duration.Duration(media.VideoRate) >= partHoldBack)
 }
 
 // amount is how much media some segments hold.

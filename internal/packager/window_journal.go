@@ -150,21 +150,9 @@ func (w *Window) recover() error {
 		log.Close()
 		return err
 	}
-	e.tearOff()
 	w.edge.Store(e)
 	w.compact()
 	return nil
-}
-
-// tearOff makes the last part last until its last picture has been shown: what
-// follows is another stream. One that ended in good order has no tail.
-func (e *edge) tearOff() {
-	last := e.last()
-	if last == nil || len(last.parts) == 0 {
-		return
-	}
-	p := &last.parts[len(last.parts)-1]
-	p.duration, p.tail = p.duration+p.tail, 0
 }
 
 // goOnFrom sets the numbering behind the last segment of e, if there is one.
@@ -182,9 +170,6 @@ func (e *edge) apply(r *entry, of *initSection) error {
 			return fmt.Errorf("segment %d has no init section", s.MSN)
 		case last != nil && s.MSN != last.msn+1:
 			return fmt.Errorf("segment %d follows segment %d", s.MSN, last.msn)
-		}
-		if s.Discontinuity {
-			e.tearOff()
 		}
 		e.segments = append(e.segments, &mediaSegment{
 			msn: s.MSN, init: of, time: s.Time,

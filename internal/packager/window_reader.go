@@ -23,15 +23,6 @@ type PlaylistRequest struct {
 	Coding Coding
 }
 
-// Coding is a content coding (RFC 9110 §8.4.1).
-type Coding uint8
-
-// The content codings of playlists.
-const (
-	Identity Coding = iota
-	Gzip
-)
-
 // How long readers are kept waiting at most. Players that ask for a part give
 // up sooner, hls.js after 0.8 target durations; an answer without news is
 // better than none.

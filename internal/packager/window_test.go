@@ -358,6 +358,22 @@ func TestSliding(t *testing.T) {
 	})
 }
 
+// Program date and time never goes back, whatever a publisher who joins says.
+func TestProgramDateTime(t *testing.T) {
+	w := open(t, packager.WindowConfig{Dir: t.TempDir()})
+	s := newSource(t, w)
+	s.segment(3)
+	s.time = s.time.Add(-time.Minute)
+	s.join = true
+	s.segment(3)
+	s.segment(-1)
+	for _, want := range []string{"03:02:01.000Z", "03:02:02.000Z", "03:02:03.000Z"} {
+		if text := playlist(t, w); !strings.Contains(text, "#EXT-X-PROGRAM-DATE-TIME:2026-05-04T"+want) {
+			t.Errorf("no segment at %s in\n%s", want, text)
+		}
+	}
+}
+
 func TestInfo(t *testing.T) {
 	w := open(t, packager.WindowConfig{Dir: t.TempDir()})
 	if info := w.Info(); info.Playable || info.Params.Video != nil {
@@ -368,13 +384,10 @@ func TestInfo(t *testing.T) {
 	}
 	s := newSource(t, w)
 	s.segment(-3)
-	if info := w.Info(); info.Playable || info.AverageBandwidth != 24000 || info.PeakBandwidth != 24000 || info.FrameRate != 30 {
+	if info := w.Info(); info.AverageBandwidth != 24000 || info.PeakBandwidth != 24000 || info.FrameRate != 30 {
 		t.Errorf("after a second: %+v", info)
 	}
 	s.part(false, true)
-	if !w.Info().Playable {
-		t.Error("a whole segment is not playable")
-	}
 	s.segment(6)
 	s.bytes = 3000
 	s.segment(6)
@@ -382,7 +395,7 @@ func TestInfo(t *testing.T) {
 	s.bytes = 1000
 	s.segment(6)
 	info := w.Info()
-	if !info.Playable || info.PeakBandwidth != 72000 || info.AverageBandwidth != (16*24000+12*72000)/28 {
+	if info.PeakBandwidth != 72000 || info.AverageBandwidth != (16*24000+12*72000)/28 {
 		t.Errorf("after three peaks: %+v", info)
 	}
 	s.params, s.join = large, true
@@ -396,6 +409,23 @@ func TestInfo(t *testing.T) {
 	w.End()
 	if !w.Info().Ended {
 		t.Error("not ended")
+	}
+}
+
+// A player can start with one whole segment, however short, and not without.
+func TestPlayable(t *testing.T) {
+	for _, noParts := range []bool{false, true} {
+		w := open(t, packager.WindowConfig{Dir: t.TempDir(), NoParts: noParts})
+		s := newSource(t, w)
+		s.segment(-3)
+		if w.Info().Playable {
+			t.Errorf("without parts %v: three parts are playable", noParts)
+		}
+		w = open(t, packager.WindowConfig{Dir: t.TempDir(), NoParts: noParts})
+		newSource(t, w).segment(1)
+		if !w.Info().Playable {
+			t.Errorf("without parts %v: a whole segment is not playable", noParts)
+		}
 	}
 }
 
@@ -483,7 +513,7 @@ func TestManyReaders(t *testing.T) {
 		readers.Go(func() {
 			for k := msn + 1; ; k++ {
 				for i := range 3 {
-					req := packager.PlaylistRequest{MSN: k, Part: i, Skip: r%2 == 0, Coding: packager.Coding(r % 2)}
+					req := packager.PlaylistRequest{MSN: k, Part: i, Skip: r%2 == 0, Coding: packager.Coding(r % 3)}
 					b, err := w.Playlist(t.Context(), req)
 					if err != nil {
 						t.Error(err)
