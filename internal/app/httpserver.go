@@ -10,14 +10,34 @@ import (
 	"time"
 )
 
-// Bounds of an HTTP exchange. A blocked playlist request (RFC 8216bis §6.2.5.2)
-// is answered within five seconds, and a media segment within the rest.
+// Bounds of an HTTP exchange. They are wide enough for a blocked playlist
+// request (RFC 8216bis §6.2.5.2), which is answered within five seconds, and
+// for a slow reader: 5 MB, a segment of the highest bit rate, take 80 s at
+// 500 kbit/s.
 const (
+	// readHeaderTimeout is for who sends a request byte by byte, or nothing
+	// after the handshake.
 	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 30 * time.Second
-	writeTimeout      = 2 * time.Minute
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 32 << 10
+	// readTimeout is for a request with its body, of 1 MB at most. It does not
+	// run while a request without one waits for its answer.
+	readTimeout = 30 * time.Second
+	// writeTimeout is for the answer, from the end of the request's header.
+	// It is what gets rid of who reads too slowly, or not at all.
+	writeTimeout = 2 * time.Minute
+	// idleTimeout is between requests. A player that is paused for longer
+	// connects anew.
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 32 << 10 // tokens of 2 KB in the URI, and a proxy's additions
+	// maxStreams is how many requests an HTTP/2 connection may have under way.
+	// A player needs a handful; the rest is for proxies, which carry many
+	// players, most of them blocked.
+	maxStreams = 250
+	// writeByteTimeout closes an HTTP/2 connection that takes no byte, sooner
+	// than its streams' writeTimeout. It has to be longer than the kernel's
+	// buffer, of which a third is free before it takes more, lasts a slow
+	// reader: of 4 MB, 22 s at 500 kbit/s. For the same reason there are no
+	// pings: theirs would come back too late. TCP finds out who is gone.
+	writeByteTimeout = 30 * time.Second
 	// politeStop is how long requests under way may go on when the server
 	// stops, and finalStop how long they have after their contexts ended.
 	politeStop = 2 * time.Second
@@ -33,16 +53,19 @@ func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeByteTimeout},
 		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
 
 // serveHTTP accepts on every listener until ctx ends, lets the requests under
-// way finish within seconds, and returns nil. It closes the listeners.
+// way finish within seconds, and returns nil. It closes the listeners. The
+// contexts of requests that take longer end with [http.ErrServerClosed] for a
+// cause, so that their handlers can still say why.
 func serveHTTP(ctx context.Context, server *http.Server, listeners ...net.Listener) error {
-	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
-	defer endRequests()
+	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endRequests(nil)
 	server.BaseContext = func(net.Listener) context.Context { return requests }
 
 	failed := make(chan error, len(listeners))
@@ -59,7 +82,7 @@ func serveHTTP(ctx context.Context, server *http.Server, listeners ...net.Listen
 	}
 
 	if !shutdown(server, politeStop) {
-		endRequests()
+		endRequests(http.ErrServerClosed)
 		if !shutdown(server, finalStop) {
 			server.Close()
 		}

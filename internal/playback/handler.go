@@ -7,99 +7,102 @@ import (
 	"anabranch/internal/metrics"
 )
 
-const (
-	// maxPath and maxQuery bound what a request may bring, in bytes: a token
-	// of 2 KB and the parameters that players add.
-	maxPath  = 2048
-	maxQuery = 8192
-)
+// maxURI bounds what a request may bring, in bytes: a token of 2 KB and the
+// parameters that players add.
+const maxURI = 8 << 10
 
 // handler does what all requests of a kind have in common, and answers with
 // the error of serve.
-func (s *Server) handler(kind string, serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (s *Server) handler(kind *metrics.Playback, serve func(*answer, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w := &counter{ResponseWriter: rw}
-		allowOrigins(w.Header())
+		w := &answer{ResponseWriter: rw, head: r.Method == http.MethodHead}
+		h := w.Header()
+		h["Access-Control-Allow-Origin"] = anyOrigin
+		h["Access-Control-Expose-Headers"] = exposedHeaders
+		h["Timing-Allow-Origin"] = anyOrigin
+		h["X-Content-Type-Options"] = noSniff
 		switch {
-		case len(r.URL.EscapedPath()) > maxPath || len(r.URL.RawQuery) > maxQuery:
+		case len(r.RequestURI) > maxURI:
 			s.refuse(w, r, &refusal{code: codeTooLong, reason: "URI is too long"})
 		case r.Method == http.MethodOptions:
 			preflight(w)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", methods)
+		case r.Method != http.MethodGet && !w.head:
+			h["Allow"] = methods
 			s.refuse(w, r, &refusal{code: codeMethod, reason: "method is not allowed"})
 		default:
 			if err := serve(w, r); err != nil {
 				s.refuse(w, r, err)
 			}
 		}
-		metrics.PlaybackRequests.WithLabelValues(kind, w.class()).Inc()
-		metrics.PlaybackBytes.WithLabelValues(kind).Add(float64(w.bytes))
+		kind.Answered(w.status, w.bytes)
 	})
 }
 
-const methods = "GET, HEAD, OPTIONS"
+// Header values that are always the same. Every answer shares them: setting
+// them one by one would allocate each anew.
+var (
+	anyOrigin      = []string{"*"} // pages of any origin may play, and see how long it took
+	exposedHeaders = []string{"Accept-Ranges, Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After"}
+	noSniff        = []string{"nosniff"}
+	methods        = []string{"GET, HEAD, OPTIONS"}
+	requestHeaders = []string{"If-Match, If-None-Match, If-Range, Range"}
+	aDay           = []string{"86400"}
+	bytesUnit      = []string{"bytes"}
+	acceptEncoding = []string{"Accept-Encoding"}
 
-// allowOrigins lets pages of any origin play.
-func allowOrigins(h http.Header) {
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Content-Length, Content-Range, Date, Retry-After")
-	h.Set("Timing-Allow-Origin", "*")
-}
+	playlistType = []string{"application/vnd.apple.mpegurl"}
+	mediaType    = []string{"video/mp4"}
+	refusalType  = []string{"application/json"}
+)
 
-func preflight(w http.ResponseWriter) {
+func preflight(w *answer) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", "Range")
-	h.Set("Access-Control-Max-Age", "86400")
+	h["Allow"] = methods
+	h["Access-Control-Allow-Methods"] = methods
+	h["Access-Control-Allow-Headers"] = requestHeaders
+	h["Access-Control-Max-Age"] = aDay
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// counter is a ResponseWriter that knows what it has sent. It passes ReadFrom
-// on, so that files still go from the kernel to the socket.
-type counter struct {
+// answer is a ResponseWriter that knows what it has sent, and sends no body to
+// who asked for the head alone. It passes ReadFrom on, so that files still go
+// from the kernel to the socket.
+type answer struct {
 	http.ResponseWriter
-	status int
+	head   bool
+	status int // 0 when the player left before it was answered
 	bytes  int64
 }
 
-func (c *counter) WriteHeader(status int) {
-	c.status = status
-	c.ResponseWriter.WriteHeader(status)
+func (a *answer) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
 }
 
-func (c *counter) Write(b []byte) (int, error) {
-	if c.status == 0 {
-		c.status = http.StatusOK
+func (a *answer) Write(b []byte) (int, error) {
+	a.begin()
+	if a.head {
+		return len(b), nil
 	}
-	n, err := c.ResponseWriter.Write(b)
-	c.bytes += int64(n)
+	n, err := a.ResponseWriter.Write(b)
+	a.bytes += int64(n)
 	return n, err
 }
 
-func (c *counter) ReadFrom(r io.Reader) (int64, error) {
-	if c.status == 0 {
-		c.status = http.StatusOK
+func (a *answer) ReadFrom(r io.Reader) (int64, error) {
+	a.begin()
+	if a.head {
+		return 0, nil
 	}
-	n, err := io.Copy(c.ResponseWriter, r)
-	c.bytes += n
+	n, err := io.Copy(a.ResponseWriter, r)
+	a.bytes += n
 	return n, err
 }
 
-func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
-
-// class is the first digit of the status, or "gone" when the player left
-// before it was answered.
-func (c *counter) class() string {
-	switch c.status / 100 {
-	case 2:
-		return "2xx"
-	case 3:
-		return "3xx"
-	case 4:
-		return "4xx"
-	case 5:
-		return "5xx"
+func (a *answer) begin() {
+	if a.status == 0 {
+		a.status = http.StatusOK
 	}
-	return "gone"
 }
+
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -2,11 +2,14 @@ package playback
 
 import (
 	"net/http"
-	"time"
 )
 
+// forGood lets caches keep media as long as anybody may ask for it: it never
+// changes under its name.
+var forGood = []string{"public, max-age=3600, immutable"}
+
 // live answers with a part, a segment or an init section of a public channel.
-func (s *Server) live(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) live(w *answer, r *http.Request) error {
 	id, name := r.PathValue("channel"), r.PathValue("name")
 	view, ok := s.Channels.Lookup(id)
 	if !ok || view.Window == nil || view.Channel.Authorized {
@@ -18,9 +21,8 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer m.Close()
 	h := w.Header()
-	h.Set("Content-Type", "video/mp4")
-	h.Set("Cache-Control", "public, max-age=3600, immutable")
-	h.Set("ETag", `"`+name+`"`)
-	http.ServeContent(w, r, "", time.Time{}, m.Content)
-	return nil
+	h["Content-Type"] = mediaType
+	h["Cache-Control"] = forGood
+	h["Etag"] = []string{`"` + name + `"`}
+	return send(w, r, m.Content)
 }

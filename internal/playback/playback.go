@@ -17,12 +17,14 @@
 package playback
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"strings"
 
 	"anabranch/internal/auth"
 	"anabranch/internal/broadcast"
+	"anabranch/internal/metrics"
 	"anabranch/internal/resource"
 )
 
@@ -41,16 +43,21 @@ type Config struct {
 }
 
 // Server answers players. Its handlers may run side by side.
-type Server struct{ Config }
+type Server struct {
+	Config
+	opened openedTokens
+}
 
 // New makes a Server.
-func New(cfg Config) *Server { return &Server{Config: cfg} }
+func New(cfg Config) *Server {
+	return &Server{Config: cfg, opened: openedTokens{seed: maphash.MakeSeed()}}
+}
 
 // Register adds the server's paths to mux.
 func (s *Server) Register(mux *http.ServeMux) {
-	mux.Handle("/api/video/v1/{name}", s.handler("multivariant", s.multivariant))
-	mux.Handle("/v/{session}/{channel}/playlist.m3u8", s.handler("playlist", s.media))
-	mux.Handle("/live/{channel}/{name}", s.handler("media", s.live))
+	mux.Handle("/api/video/v1/{name}", s.handler(metrics.PlaybackMultivariant, s.multivariant))
+	mux.Handle("/v/{session}/{channel}/playlist.m3u8", s.handler(metrics.PlaybackPlaylist, s.media))
+	mux.Handle("/live/{channel}/{name}", s.handler(metrics.PlaybackMedia, s.live))
 }
 
 // Path is where a channel's multivariant playlist lies.

@@ -1,13 +1,13 @@
 package playback
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"hash/maphash"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +17,19 @@ import (
 	"anabranch/internal/packager"
 )
 
-const playlistType = "application/vnd.apple.mpegurl"
-
-// heldMaxAge is how long caches may keep the answer to a blocking request: six
-// target durations. What it was asked to hold, it holds for good.
-const heldMaxAge = 6 * packager.TargetDuration
+// How long caches may keep playlists. Under the URI of a blocking request they
+// always find what it asked for, so it is good for six target durations. Any
+// other answer would be good for half a part, but ages are whole seconds: it is
+// asked about again each time, by its ETag.
+var (
+	heldCache = []string{"public, max-age=" + strconv.Itoa(int(6*packager.TargetDuration/time.Second))}
+	edgeCache = []string{"no-cache"}
+	// noCache is for what is one viewer's alone.
+	noCache = []string{"no-store"}
+)
 
 // multivariant answers with the multivariant playlist and begins a session.
-func (s *Server) multivariant(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) multivariant(w *answer, r *http.Request) error {
 	id, ok := s.channelID(r.PathValue("name"))
 	if !ok {
 		return errOffline
@@ -41,7 +46,7 @@ func (s *Server) multivariant(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("begin playback session: %w", err)
 	}
-	var b strings.Builder
+	var b bytes.Buffer
 	b.WriteString("#EXTM3U\n#EXT-X-VERSION:6\n")
 	fmt.Fprintf(&b, "#EXT-X-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=%q",
 		max(1, info.PeakBandwidth), max(1, info.AverageBandwidth), info.Params.Codecs())
@@ -51,15 +56,14 @@ func (s *Server) multivariant(w http.ResponseWriter, r *http.Request) error {
 	fmt.Fprintf(&b, "\n../../../v/%s/%s/playlist.m3u8\n", token, id)
 
 	h := w.Header()
-	h.Set("Content-Type", playlistType)
-	h.Set("Cache-Control", "no-store") // the session is one viewer's
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	io.WriteString(w, b.String()) // an error means that nobody reads it
+	h["Content-Type"] = playlistType
+	h["Cache-Control"] = noCache
+	sendText(w, http.StatusOK, b.Bytes())
 	return nil
 }
 
 // media answers with the media playlist, when it holds what was asked for.
-func (s *Server) media(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) media(w *answer, r *http.Request) error {
 	id := r.PathValue("channel")
 	if _, err := s.resume(r.PathValue("session"), id); err != nil {
 		return err
@@ -68,45 +72,58 @@ func (s *Server) media(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req, err := directives(r.URL.Query())
+	req, err := directives(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	held, err := s.wait(r.Context(), view, req)
+	blocking := req.MSN >= 0
+	held, err := wait(r.Context(), view.Window, req)
 	if err != nil {
-		return err
-	}
-	h := w.Header()
-	if held && req.MSN >= 0 {
-		h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", heldMaxAge/time.Second))
-	} else {
-		h.Set("Cache-Control", "no-cache")
-	}
-	h.Set("Vary", "Accept-Encoding")
-	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		req.Coding = packager.Gzip
-		h.Set("Content-Encoding", "gzip")
+		return s.closed(id, err)
 	}
 	req.MSN = -1 // waited for it already
+	var encoding []string
+	req.Coding, encoding = coding(r.Header["Accept-Encoding"])
 	text, err := view.Window.Playlist(r.Context(), req)
 	if err != nil {
 		return s.closed(id, err)
 	}
-	h.Set("Content-Type", playlistType)
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	w.Write(text) // an error means that nobody reads it
-	return nil
+	h := w.Header()
+	h["Content-Type"] = playlistType
+	h["Vary"] = acceptEncoding
+	if encoding != nil {
+		h["Content-Encoding"] = encoding
+	}
+	if blocking && held {
+		h["Cache-Control"] = heldCache
+	} else {
+		h["Cache-Control"] = edgeCache
+		h["Etag"] = []string{version(text)}
+	}
+	return send(w, r, bytes.NewReader(text))
 }
 
 // wait blocks until the playlist holds what req asks for, a few seconds at
-// most.
-func (s *Server) wait(ctx context.Context, view *broadcast.View, req packager.PlaylistRequest) (bool, error) {
+// most, and says whether it does.
+func wait(ctx context.Context, w *packager.Window, req packager.PlaylistRequest) (bool, error) {
+	if req.MSN < 0 {
+		return true, nil
+	}
 	began := time.Now()
-	held, err := view.Window.Wait(ctx, req)
-	if req.MSN >= 0 && !errors.Is(err, packager.ErrTooFar) {
+	held, err := w.Wait(ctx, req)
+	if !errors.Is(err, packager.ErrTooFar) {
 		metrics.PlaybackBlocked.Observe(time.Since(began).Seconds())
 	}
-	return held, s.closed(view.Channel.ID(), err)
+	return held, err
+}
+
+// versions makes the ETags of one run of the server.
+var versions = maphash.MakeSeed()
+
+// version is the ETag of a playlist as it is sent, in its coding. One of an
+// earlier run matches nothing.
+func version(text []byte) string {
+	return `"` + strconv.FormatUint(maphash.Bytes(versions, text), 36) + `"`
 }
 
 // view finds a channel that anybody may watch.
@@ -121,8 +138,9 @@ func (s *Server) view(id string) (*broadcast.View, error) {
 	return view, nil
 }
 
-// closed tells a broadcast that is over from a server that stops: both close
-// the window, but only the latter keeps the channel.
+// closed tells a broadcast that is over from one that goes on soon: in another
+// window, or in this one when the server has started again. All of them close
+// the window, but only the former takes the channel off air.
 func (s *Server) closed(id string, err error) error {
 	if errors.Is(err, fs.ErrClosed) {
 		if _, ok := s.Channels.Lookup(id); !ok {
@@ -132,45 +150,35 @@ func (s *Server) closed(id string, err error) error {
 	return err
 }
 
-// directives reads the delivery directives (RFC 8216bis §6.2.5). Other
-// parameters belong to the player.
-func directives(q url.Values) (req packager.PlaylistRequest, err error) {
-	msn, err := directive(q, "_HLS_msn")
-	if err != nil {
-		return req, err
-	}
-	part, err := directive(q, "_HLS_part")
-	if err != nil {
-		return req, err
-	}
-	if msn < 0 && part >= 0 {
-		return req, &refusal{code: codeParameter, reason: "_HLS_part: needs _HLS_msn"}
-	}
-	skip := q.Get("_HLS_skip")
-	return packager.PlaylistRequest{MSN: msn, Part: int(part), Skip: skip == "YES" || skip == "v2"}, nil
-}
-
-// directive is the decimal integer called name, -1 when there is none.
-func directive(q url.Values, name string) (int64, error) {
-	if !q.Has(name) {
-		return -1, nil
-	}
-	n, err := strconv.ParseUint(q.Get(name), 10, 63)
-	if err != nil {
-		return 0, &refusal{code: codeParameter, reason: name + ": not a decimal integer"}
-	}
-	return int64(n), nil
-}
-
-// acceptsGzip reads an Accept-Encoding field (RFC 9110 §12.5.3).
-func acceptsGzip(field string) bool {
-	for item := range strings.SplitSeq(field, ",") {
-		coding, params, _ := strings.Cut(item, ";")
-		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
-			q, isQ := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(params, " ", "")), "q=")
-			weight, err := strconv.ParseFloat(q, 64)
-			return !isQ || err == nil && weight > 0
+// directives reads the delivery directives of a query (RFC 8216bis §6.2.5).
+// Other parameters belong to the player. Of one given twice the last counts.
+func directives(query string) (packager.PlaylistRequest, error) {
+	req := packager.PlaylistRequest{MSN: -1, Part: -1}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		switch name {
+		case "_HLS_msn":
+			msn, err := strconv.ParseUint(value, 10, 63)
+			if err != nil {
+				return req, errNotInteger(name)
+			}
+			req.MSN = int64(msn)
+		case "_HLS_part":
+			part, err := strconv.ParseUint(value, 10, 31)
+			if err != nil {
+				return req, errNotInteger(name)
+			}
+			req.Part = int(part)
+		case "_HLS_skip":
+			req.Skip = value == "YES" || value == "v2"
 		}
 	}
-	return false
+	if req.MSN < 0 && req.Part >= 0 {
+		return req, &refusal{code: codeParameter, reason: "_HLS_part: needs _HLS_msn"}
+	}
+	return req, nil
+}
+
+func errNotInteger(name string) error {
+	return &refusal{code: codeParameter, reason: name + ": not a decimal integer, or too large"}
 }

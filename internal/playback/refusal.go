@@ -44,34 +44,58 @@ var status = map[string]int{
 var errOffline = &refusal{code: codeOffline, reason: "Can not find channel"}
 
 // refuse answers with err in the form IVS players know: an array of one.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (s *Server) refuse(w *answer, r *http.Request, err error) {
+	ref := s.refusalOf(r, err)
+	text, err := json.Marshal([]refusalBody{{URL: r.URL.Path, Error: ref.reason, Code: ref.code, Type: "error"}})
+	if err != nil {
+		panic(err) // strings can be marshalled
+	}
+	h := w.Header()
+	h["Content-Type"] = refusalType
+	h["Cache-Control"] = noCache
+	switch status[ref.code] {
+	case http.StatusNotFound:
+		h["Cache-Control"] = aMoment
+	case http.StatusServiceUnavailable:
+		h["Retry-After"] = oneSecond
+	}
+	sendText(w, status[ref.code], text)
+	if isGone(r) {
+		w.status = 0
+	}
+}
+
+var (
+	// aMoment keeps players who wait for a channel off the server, behind a
+	// cache. What is not there yet may be there a second later.
+	aMoment   = []string{"public, max-age=1"}
+	oneSecond = []string{"1"}
+)
+
+// refusalOf turns an error into an answer.
+func (s *Server) refusalOf(r *http.Request, err error) *refusal {
 	var ref *refusal
 	switch {
 	case errors.As(err, &ref):
-	case errors.Is(err, context.Canceled):
-		return // nobody is left to answer
+		return ref
 	case errors.Is(err, packager.ErrTooFar):
-		ref = &refusal{code: codeParameter, reason: "_HLS_msn or _HLS_part: " + err.Error()}
+		return &refusal{code: codeParameter, reason: "_HLS_msn or _HLS_part: " + err.Error()}
 	case errors.Is(err, packager.ErrEmpty):
-		ref = errOffline
+		return errOffline
 	case errors.Is(err, fs.ErrNotExist):
-		ref = &refusal{code: codeNoMedia, reason: "Can not find media"}
-	case errors.Is(err, fs.ErrClosed):
-		ref = &refusal{code: codeUnavailable, reason: "server is stopping"}
-		w.Header().Set("Retry-After", "1")
-	default:
-		s.Log.Error("playback request failed", "channel", r.PathValue("channel"), "error", err)
-		ref = &refusal{code: codeUnavailable, reason: "internal error"}
+		return &refusal{code: codeNoMedia, reason: "Can not find media"}
+	case errors.Is(err, fs.ErrClosed), errors.Is(err, context.Canceled):
+		return &refusal{code: codeUnavailable, reason: "server or broadcast is stopping"}
 	}
-	h := w.Header()
-	for _, k := range []string{"Content-Encoding", "Content-Length", "ETag"} {
-		h.Del(k)
-	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status[ref.code])
-	json.NewEncoder(w).Encode([]refusalBody{{URL: r.URL.Path, Error: ref.reason, Code: ref.code, Type: "error"}})
+	s.Log.Error("playback request failed", "channel", r.PathValue("channel"), "error", err)
+	return &refusal{code: codeUnavailable, reason: "internal error"}
+}
+
+// isGone says whether the player left. When the server cuts its requests off,
+// the cause is another, and the player is there to read why.
+func isGone(r *http.Request) bool {
+	cause := context.Cause(r.Context())
+	return cause != nil && !errors.Is(cause, http.ErrServerClosed)
 }
 
 type refusalBody struct {

@@ -2,8 +2,12 @@ package playback
 
 import (
 	"encoding/json"
+	"hash/maphash"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"anabranch/internal/auth"
 	"anabranch/internal/resource"
 )
 
@@ -45,19 +49,49 @@ func (s *Server) begin(channelID string) (string, error) {
 
 // resume opens a token and checks that it is good for a channel now.
 func (s *Server) resume(token, channelID string) (*session, error) {
-	payload, err := s.Sealer.Open(sessionPurpose, token)
-	if err != nil {
-		return nil, &refusal{code: codeSession, reason: "playback session is not valid"}
-	}
-	var sess session
-	if err := json.Unmarshal(payload, &sess); err != nil {
-		return nil, &refusal{code: codeSession, reason: "playback session is not valid"}
-	}
+	sess, err := s.opened.open(s.Sealer, token)
 	switch {
+	case err != nil:
+		return nil, &refusal{code: codeSession, reason: "playback session is not valid"}
 	case sess.Channel != channelID:
 		return nil, &refusal{code: codeSession, reason: "playback session is of another channel"}
 	case time.Now().Unix() >= sess.Expires:
 		return nil, &refusal{code: codeSession, reason: "playback session has expired"}
 	}
-	return &sess, nil
+	return sess, nil
+}
+
+// openedTokens remembers what tokens hold. A session shows its token several
+// times a second, and its seal takes longer to check than all the rest of a
+// request. What it remembers says nothing about whether the session is still
+// good.
+//
+// A token has one slot, by its hash, and is forgotten when another takes the
+// slot. So the table is of one size, some megabytes, and nobody takes a lock.
+type openedTokens struct {
+	seed  maphash.Seed
+	slots [1 << 14]atomic.Pointer[openedToken]
+}
+
+type openedToken struct {
+	token   string
+	session session // never written to
+}
+
+// open is what a token holds; it must not be written to.
+func (o *openedTokens) open(sealer *auth.Sealer, token string) (*session, error) {
+	slot := &o.slots[maphash.String(o.seed, token)%uint64(len(o.slots))]
+	if known := slot.Load(); known != nil && known.token == token {
+		return &known.session, nil
+	}
+	payload, err := sealer.Open(sessionPurpose, token)
+	if err != nil {
+		return nil, err
+	}
+	fresh := &openedToken{token: strings.Clone(token)} // not the whole URI
+	if err := json.Unmarshal(payload, &fresh.session); err != nil {
+		return nil, err
+	}
+	slot.Store(fresh)
+	return &fresh.session, nil
 }
