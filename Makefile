@@ -37,7 +37,9 @@ e2e: ffmpeg build $(BROWSER) ## runs the built program under ffmpeg, the AWS CLI
 	ANABRANCH=$(CURDIR)/bin/anabranch go test -race -count=1 -parallel 4 -timeout 20m ./e2e/...
 
 .PHONY: bench
-bench: ffmpeg build ## measures CPU, memory and start-up beside plain ffmpeg, BENCHTIME=60s each
+bench: ffmpeg build $(BROWSER) ## measures what streams and viewers cost, and delays, BENCHTIME=60s each
+	@command -v $${CHROMIUM:-chromium} >/dev/null || script/ensure chromium
+	@script/ensure nginx
 	ANABRANCH=$(CURDIR)/bin/anabranch BENCHTIME=$(BENCHTIME) go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./e2e
 
 .PHONY: lint

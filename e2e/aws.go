@@ -84,6 +84,7 @@ type channel struct {
 	*types.Channel
 	server *server
 	key    string
+	viewer *viewer // nil before it is watched
 }
 
 // bucket is where the tests record to.
@@ -100,7 +101,7 @@ func (s *server) newChannel(adjust ...func(*ivs.CreateChannelInput)) *channel {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &channel{made.Channel, s, aws.ToString(made.StreamKey.Value)}
+	return &channel{Channel: made.Channel, server: s, key: aws.ToString(made.StreamKey.Value)}
 }
 
 // newRecordedChannel makes a channel that is recorded, and whose recordings

@@ -1,14 +1,7 @@
 package e2e
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -107,113 +100,4 @@ func TestBrowserPlaysOnNatively(t *testing.T) {
 	if len(after.Problems) > 0 || len(after.Errors) > 0 {
 		t.Errorf("the page had to cope with %v %v", after.Problems, after.Errors)
 	}
-}
-
-// tab is a page in a browser of its own.
-type tab struct {
-	t     testing.TB
-	stdin io.Writer
-	lines *bufio.Scanner
-	files string // of screenshots
-}
-
-// seen is what the page shows.
-type seen struct {
-	Marked     bool     // the page is the one that was opened
-	Time       float64  // of the video, in seconds
-	Width      int      // of the picture
-	Variance   float64  // of its brightness
-	AudioBytes int      // decoded
-	Latency    *float64 // in seconds
-	State      string
-	Errors     []string // fatal ones, of the player
-	Problems   []string // of the page
-}
-
-func openTab(t testing.TB, url string) *tab {
-	t.Helper()
-	cmd := exec.Command("node", "watch.mjs", browser(t), url)
-	cmd.Dir = "browser"
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close() // this ends it
-		timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
-		defer timer.Stop()
-		if err := cmd.Wait(); err != nil || t.Failed() {
-			t.Logf("browser: %v\n%s", err, stderr.String())
-		}
-	})
-	files := os.Getenv("ARTIFACTS")
-	if files == "" {
-		files = t.TempDir()
-	}
-	if err := os.MkdirAll(files, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if files, err = filepath.Abs(files); err != nil {
-		t.Fatal(err)
-	}
-	return &tab{t: t, stdin: stdin, lines: bufio.NewScanner(stdout), files: files}
-}
-
-// browser is the path of Chromium, or of one of its kin.
-func browser(t testing.TB) string {
-	t.Helper()
-	if path := os.Getenv("CHROMIUM"); path != "" {
-		return path
-	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Fatal("there is no Chromium: install it, or set CHROMIUM to its path")
-	return ""
-}
-
-func (b *tab) look() seen { b.t.Helper(); return b.ask("look") }
-
-// picture looks, and saves a screenshot.
-func (b *tab) picture(name string) seen {
-	b.t.Helper()
-	name = strings.NewReplacer("/", "-", " ", "-").Replace(b.t.Name() + "-" + name)
-	return b.ask("picture " + filepath.Join(b.files, name+".png"))
-}
-
-func (b *tab) ask(command string) (answer seen) {
-	b.t.Helper()
-	if _, err := io.WriteString(b.stdin, command+"\n"); err != nil {
-		b.t.Fatal(err)
-	}
-	if !b.lines.Scan() {
-		b.t.Fatalf("the browser does not answer: %v", b.lines.Err())
-	}
-	if err := json.Unmarshal(b.lines.Bytes(), &answer); err != nil {
-		b.t.Fatal(err)
-	}
-	return answer
-}
-
-// waitPlaying waits until the video is past a time.
-func (b *tab) waitPlaying(limit time.Duration, past float64) (now seen) {
-	b.t.Helper()
-	eventually(b.t, limit, fmt.Sprintf("the video has passed %.1f s", past), func() error {
-		if now = b.look(); now.Time <= past {
-			return fmt.Errorf("the page shows %+v", now)
-		}
-		return nil
-	})
-	return now
 }

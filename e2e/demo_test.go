@@ -33,7 +33,7 @@ func TestDemo(t *testing.T) {
 	if !strings.Contains(stdout.String(), "2 stream") || master == "" {
 		t.Fatalf("the demo says\n%s", &stdout)
 	}
-	if frames := decode(t, master); frames < 20*25 {
+	if frames := decode(t, master); frames < 10*25 {
 		t.Errorf("the recording has %d pictures", frames)
 	}
 }

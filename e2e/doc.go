@@ -9,6 +9,9 @@
 // with the test, so all of them run side by side. A test that fails shows the
 // end of its server's log.
 //
+// Every stream has a viewer, which follows it as players do and fails the test
+// where a rule of Low-Latency HLS is broken: see package hls.
+//
 // These tests know the program only from outside: they import none of its
 // packages, and what they read of its files is what an operator sees. They run
 // in real time. Nothing waits for a while and hopes: a wait polls for what it
@@ -19,5 +22,7 @@
 //	ANABRANCH   the program to test; built when not set
 //	CHROMIUM    the browser; found when not set
 //	ARTIFACTS   a folder for screenshots and logs; a temporary one when not set
+//	INPUT       the inputs to try, by a part of their names; all when not set
+//	SOAK        how long to watch one stream; a minute and a bit when not set
 //	BENCHTIME   how long a benchmark measures
 package e2e

@@ -97,7 +97,7 @@ func TestSecondPublisherIsRefused(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	c := s.newChannel()
-	first := publish(t, c.rtmp(), testPicture())
+	first := c.publish(testPicture())
 	stream := c.waitLive()
 	second := publish(t, c.rtmp(), testPicture())
 	if err := second.waitEnd(15 * time.Second); err == nil {
@@ -118,7 +118,7 @@ func TestTakeOverOfSilentPublisher(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	c := s.newRecordedChannel(60 * time.Second)
-	first := publish(t, c.rtmp(), testPicture())
+	first := c.publish(testPicture())
 	first.waitSent(5 * time.Second)
 	silent := c.waitLive()
 	first.stall()
@@ -133,15 +133,15 @@ func TestTakeOverOfSilentPublisher(t *testing.T) {
 	})
 	took := time.Since(tap.waitConnected())
 	t.Logf("on air %v after the connection", took.Round(10*time.Millisecond))
-	if took < 2*time.Second || took > 3500*time.Millisecond {
+	if took < 2*time.Second || took > 6*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	second.waitSent(5 * time.Second)
 	second.quit()
 	c.waitOffline()
 	c.endRecording()
-	if p := c.waitRecordings(1)[0].check(t); p.count("EXT-X-DISCONTINUITY") != 1 {
-		t.Errorf("the take-over is no join:\n%s", p.text)
+	if p := c.waitRecordings(1)[0].check(t); p.Count("EXT-X-DISCONTINUITY") != 1 {
+		t.Errorf("the take-over is no join:\n%s", p.Text)
 	}
 	if got := c.sessions(); len(got) != 2 {
 		t.Errorf("%d stream sessions", len(got))
@@ -153,6 +153,7 @@ func TestStopStream(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	c := s.newChannel()
+	c.watch()
 	p := publish(t, c.rtmps(), testPicture())
 	stream := c.waitLive()
 	p.waitSent(3 * time.Second)
@@ -177,6 +178,7 @@ func TestStopStream(t *testing.T) {
 	if got := c.events(stream); fmt.Sprint(got) != "[Session Created Stream Start Stream End Session Ended]" {
 		t.Errorf("told were %v", got)
 	}
+	c.viewer.stop() // a channel's playlist goes with it
 	if _, err := api.DeleteChannel(t.Context(), &ivs.DeleteChannelInput{Arn: c.Arn}); err != nil {
 		t.Errorf("delete after the stream: %v", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"anabranch/e2e/hls"
 )
 
 // recording is one recording in the embedded store's folder.
@@ -127,7 +129,7 @@ func (r recording) master() string { return filepath.Join(r.dir, "media", "hls",
 
 // check looks at everything in a recording that has ended, and returns what
 // its media playlist lists.
-func (r recording) check(t testing.TB) *playlist {
+func (r recording) check(t testing.TB) *hls.Playlist {
 	t.Helper()
 	m, err := r.metadata("recording-ended.json")
 	if err != nil {
@@ -140,11 +142,11 @@ func (r recording) check(t testing.TB) *playlist {
 	folder := m.Media.HLS.Path + "/" + rendition.Path
 
 	p := r.mediaPlaylist(t, folder+"/"+rendition.Playlist)
-	if !p.endlist || !p.event {
-		t.Errorf("this is no event that is over:\n%s", p.text)
+	if !p.Ended || !p.Event {
+		t.Errorf("this is no event that is over:\n%s", p.Text)
 	}
-	if told := float64(m.Media.HLS.DurationMS) / 1000; abs(told-p.duration()) > 0.05 {
-		t.Errorf("recording-ended.json tells %.3f s, the playlist %.3f s", told, p.duration())
+	if told := time.Duration(m.Media.HLS.DurationMS) * time.Millisecond; (told - p.Duration()).Abs() > 50*time.Millisecond {
+		t.Errorf("recording-ended.json tells %v, the playlist %v", told, p.Duration())
 	}
 
 	want := []string{
@@ -155,16 +157,16 @@ func (r recording) check(t testing.TB) *playlist {
 		want = append(want, m.Media.HLS.Path+"/"+m.Media.HLS.ByteRange, folder+"/"+rendition.ByteRange)
 		r.checkByteRanges(t, folder, rendition.ByteRange, p)
 	}
-	for i, s := range p.segments {
-		want = append(want, folder+"/"+s.uri)
-		if s.init != "" {
-			want = append(want, folder+"/"+s.init)
+	for i, s := range p.Segments {
+		want = append(want, folder+"/"+s.URI)
+		if s.Init != "" {
+			want = append(want, folder+"/"+s.Init)
 		}
-		if !strings.HasPrefix(s.uri, fmt.Sprintf("%d.", i)) {
-			t.Errorf("segment %d is named %s", i, s.uri)
+		if !strings.HasPrefix(s.URI, fmt.Sprintf("%d.", i)) {
+			t.Errorf("segment %d is named %s", i, s.URI)
 		}
-		if s.duration > float64(p.target)+0.5 {
-			t.Errorf("%s lasts %.3f s, the target duration is %d s", s.uri, s.duration, p.target)
+		if s.Duration.Round(time.Second) > p.Target {
+			t.Errorf("%s lasts %v, the target duration is %v", s.URI, s.Duration, p.Target)
 		}
 	}
 	slices.Sort(want)
@@ -174,13 +176,13 @@ func (r recording) check(t testing.TB) *playlist {
 	return p
 }
 
-func (r recording) mediaPlaylist(t testing.TB, name string) *playlist {
+func (r recording) mediaPlaylist(t testing.TB, name string) *hls.Playlist {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(name)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := parsePlaylist(string(text))
+	p, err := hls.Parse(string(text))
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, text)
 	}
@@ -189,18 +191,18 @@ func (r recording) mediaPlaylist(t testing.TB, name string) *playlist {
 
 // checkByteRanges checks that the byte-range playlist cuts the same media into
 // finer pieces that leave nothing out.
-func (r recording) checkByteRanges(t testing.TB, folder, name string, whole *playlist) {
+func (r recording) checkByteRanges(t testing.TB, folder, name string, whole *hls.Playlist) {
 	t.Helper()
 	p := r.mediaPlaylist(t, folder+"/"+name)
-	if d := p.duration(); abs(d-whole.duration()) > 0.05 {
-		t.Errorf("%s lasts %.3f s, the playlist of whole objects %.3f s", name, d, whole.duration())
+	if d := p.Duration(); (d - whole.Duration()).Abs() > 50*time.Millisecond {
+		t.Errorf("%s lasts %v, the playlist of whole objects %v", name, d, whole.Duration())
 	}
 	ends := map[string]int64{}
-	for _, s := range p.segments {
-		if s.offset != ends[s.uri] {
-			t.Errorf("%s: a piece of %s begins at %d, the one before ended at %d", name, s.uri, s.offset, ends[s.uri])
+	for _, s := range p.Segments {
+		if s.Offset != ends[s.URI] {
+			t.Errorf("%s: a piece of %s begins at %d, the one before ended at %d", name, s.URI, s.Offset, ends[s.URI])
 		}
-		ends[s.uri] = s.offset + s.size
+		ends[s.URI] = s.Offset + s.Size
 	}
 	for uri, end := range ends {
 		info, err := os.Stat(filepath.Join(r.dir, filepath.FromSlash(folder), uri))
@@ -211,5 +213,3 @@ func (r recording) checkByteRanges(t testing.TB, folder, name string, whole *pla
 		}
 	}
 }
-
-func abs(x float64) float64 { return max(x, -x) }

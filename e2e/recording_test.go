@@ -17,13 +17,13 @@ func TestMismatchIsAnotherRecording(t *testing.T) {
 	s := startServer(t)
 	c := s.newRecordedChannel(60 * time.Second)
 
-	first := publish(t, c.rtmp(), testPicture())
+	first := c.publish(testPicture())
 	first.waitSent(5 * time.Second)
 	first.kill()
 	c.waitOffline()
 	smaller := testPicture()
 	smaller.width, smaller.height = 320, 180
-	second := publish(t, c.rtmp(), smaller)
+	second := c.publish(smaller)
 	second.waitSent(5 * time.Second)
 	second.quit()
 	c.waitOffline()
@@ -50,7 +50,7 @@ func TestWindowExpires(t *testing.T) {
 	const window = 3 * time.Second
 	c := s.newRecordedChannel(window)
 
-	first := publish(t, c.rtmp(), testPicture())
+	first := c.publish(testPicture())
 	first.waitSent(5 * time.Second)
 	first.kill()
 	c.waitOffline()
@@ -59,7 +59,7 @@ func TestWindowExpires(t *testing.T) {
 	if since := time.Since(gone); since < window-time.Second {
 		t.Errorf("the recording ended %v after its broadcaster left, the window is %v", since, window)
 	}
-	second := publish(t, c.rtmp(), testPicture())
+	second := c.publish(testPicture())
 	second.waitSent(5 * time.Second)
 	second.quit()
 	c.waitOffline()
@@ -88,7 +88,7 @@ func TestRecordingPlaysWhileLive(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	c := s.newRecordedChannel(0)
-	p := publish(t, c.rtmp(), testPicture())
+	p := c.publish(testPicture())
 	var r recording
 	eventually(t, 40*time.Second, "the recording has a playlist", func() error {
 		found := c.recordings()
@@ -102,12 +102,12 @@ func TestRecordingPlaysWhileLive(t *testing.T) {
 		return nil
 	})
 	growing := r.mediaPlaylist(t, "media/hls/360p30/playlist.m3u8")
-	if growing.endlist || !growing.event || len(growing.segments) == 0 {
-		t.Errorf("the playlist of a recording that goes on:\n%s", growing.text)
+	if growing.Ended || !growing.Event || len(growing.Segments) == 0 {
+		t.Errorf("the playlist of a recording that goes on:\n%s", growing.Text)
 	}
-	for _, s := range growing.segments {
-		if !slices.Contains(r.files(t), "media/hls/360p30/"+s.uri) {
-			t.Errorf("%s is listed but not there", s.uri)
+	for _, s := range growing.Segments {
+		if !slices.Contains(r.files(t), "media/hls/360p30/"+s.URI) {
+			t.Errorf("%s is listed but not there", s.URI)
 		}
 	}
 	p.quit()
@@ -120,10 +120,11 @@ func TestDeleteEndsRecording(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	c := s.newRecordedChannel(300 * time.Second)
-	p := publish(t, c.rtmp(), testPicture())
+	p := c.publish(testPicture())
 	p.waitSent(5 * time.Second)
 	p.kill()
 	c.waitOffline()
+	c.viewer.stop() // a channel's playlist goes with it
 	if _, err := s.ivs().DeleteChannel(t.Context(), &ivs.DeleteChannelInput{Arn: aws.String(*c.Arn)}); err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,8 @@ type server struct {
 
 	cmd   *exec.Cmd
 	ended chan error // has one value when the process has ended
+
+	presence presence
 }
 
 // endpoints are addresses, as in the file endpoints.json.
@@ -104,11 +106,13 @@ func (s *server) start() {
 		}
 		return nil
 	})
+	s.presence.arrive()
 }
 
 // stop asks the server to end, as systemd or Docker would, and waits for it.
 func (s *server) stop() {
 	s.t.Helper()
+	s.presence.leave()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		s.t.Fatal(err)
 	}
@@ -127,6 +131,7 @@ func (s *server) stop() {
 // out of memory.
 func (s *server) kill() {
 	s.t.Helper()
+	s.presence.leave()
 	if err := s.cmd.Process.Kill(); err != nil {
 		s.t.Error(err)
 	}

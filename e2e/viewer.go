@@ -2,160 +2,82 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"sync"
 	"testing"
 	"time"
+
+	"anabranch/e2e/hls"
 )
 
-// viewer follows a live playlist from its first segment as a patient player
-// does, which tries again when the server is away. It keeps every segment and
-// notes what RFC 8216bis forbids.
+// viewer watches a channel from its first part to the test's end, and fails the
+// test when the stream breaks a rule. It is patient while the server is away.
 type viewer struct {
-	t    testing.TB
-	stop func() // and wait
-
-	mu       sync.Mutex
-	playlist *playlist // the newest
-	segments []segment
-	media    []byte
-	complain []string
+	*hls.Checker
+	t     testing.TB
+	stop  func() // and wait, while the server is still there
+	ended bool   // the stream is meant to end
 }
 
-// watch starts a viewer of a channel that is about to go live.
-func (c *channel) watch() *viewer {
+// watch starts the channel's viewer, if it has none yet. Adjustments come too
+// late for one that is there already.
+func (c *channel) watch(adjust ...func(*hls.Config)) *viewer {
+	c.server.t.Helper()
+	if c.viewer != nil {
+		return c.viewer
+	}
+	cfg := hls.Config{URL: *c.PlaybackUrl, Away: c.server.presence.away, Keep: true}
+	for _, f := range adjust {
+		f(&cfg)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	v := &viewer{t: c.server.t}
-	var ended sync.WaitGroup
-	v.stop = func() { cancel(); ended.Wait() }
-	c.server.t.Cleanup(v.stop)
-	ended.Go(func() { v.run(ctx, c) })
+	v := &viewer{Checker: hls.New(cfg), t: c.server.t}
+	c.viewer = v
+	var running sync.WaitGroup
+	running.Go(func() { v.Run(ctx) })
+	v.stop = func() { cancel(); running.Wait() }
+	v.t.Cleanup(func() {
+		v.stop()
+		v.report()
+	})
 	return v
 }
 
-func (v *viewer) run(ctx context.Context, c *channel) {
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	var url string
-	for {
-		err := func() (err error) {
-			if url == "" {
-				_, url, err = c.livePlaylist(ctx)
-				if isA[*statusError](err) {
-					return nil // not live yet
-				}
-			}
-			if err != nil {
-				return err
-			}
-			return v.look(ctx, url)
-		}()
-		if refused := (*statusError)(nil); errors.As(err, &refused) {
-			v.note("%v", refused)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+// publish starts a publisher of p, and the channel's viewer.
+func (c *channel) publish(p picture) *publisher {
+	c.server.t.Helper()
+	c.watch()
+	return publish(c.server.t, c.rtmp(), p)
 }
 
-// look reads the playlist once and fetches what is new.
-func (v *viewer) look(ctx context.Context, url string) error {
-	p, err := fetchPlaylist(ctx, url)
-	if err != nil {
-		return err
-	}
-	v.compare(p)
-	for _, s := range p.segments {
-		if n := len(v.segments); n > 0 && s.number <= v.segments[n-1].number {
-			continue
+// newest is the newest version of the playlist that came, the first if none has
+// come yet.
+func (v *viewer) newest() (p *hls.Playlist) {
+	v.t.Helper()
+	eventually(v.t, 20*time.Second, "the viewer has a playlist", func() error {
+		if p = v.Newest(); p == nil {
+			return fmt.Errorf("there is none")
 		}
-		if n := len(v.segments); n > 0 && s.number != v.segments[n-1].number+1 {
-			v.note("segment %d follows %d", s.number, v.segments[n-1].number)
-		}
-		var media []byte
-		if len(v.segments) == 0 {
-			if media, err = v.fetch(ctx, url, s.init); err != nil {
-				return err
-			}
-		}
-		data, err := v.fetch(ctx, url, s.uri)
-		if err != nil {
-			return err
-		}
-		v.mu.Lock()
-		v.segments = append(v.segments, s)
-		v.media = append(append(v.media, media...), data...)
-		v.mu.Unlock()
-	}
-	return nil
+		return nil
+	})
+	return p
 }
 
-func (v *viewer) fetch(ctx context.Context, playlist, uri string) ([]byte, error) {
-	url, err := resolve(playlist, uri)
-	if err != nil {
-		return nil, err
+// report tells what the viewer complains of.
+func (v *viewer) report() {
+	v.t.Helper()
+	all := v.Complaints()
+	for _, complaint := range all[:min(len(all), 8)] {
+		v.t.Errorf("%v", complaint)
 	}
-	return get(ctx, url)
-}
-
-// compare notes what must not change from one version of the playlist to the
-// next (RFC 8216bis §6.2.1).
-func (v *viewer) compare(p *playlist) {
-	v.mu.Lock()
-	before := v.playlist
-	v.playlist = p
-	v.mu.Unlock()
-	if p.endlist {
-		v.note("EXT-X-ENDLIST")
+	if more := len(all) - 8; more > 0 {
+		v.t.Errorf("and %d more complaints", more)
 	}
-	if before == nil {
-		return
+	if p := v.Newest(); p != nil && p.Ended != v.ended {
+		v.t.Errorf("the playlist has ended: %t, not %t", p.Ended, v.ended)
 	}
-	if p.sequence < before.sequence || p.discontinuity < before.discontinuity {
-		v.note("media sequence %d after %d, discontinuity sequence %d after %d",
-			p.sequence, before.sequence, p.discontinuity, before.discontinuity)
-	}
-	known := map[uint64]segment{}
-	for _, s := range before.segments {
-		known[s.number] = s
-	}
-	for _, s := range p.segments {
-		k, ok := known[s.number]
-		k.parts, s.parts = nil, nil // they are left out after a while
-		if ok && !reflect.DeepEqual(k, s) {
-			v.note("a segment was %+v and is %+v", k, s)
-		}
-	}
-}
-
-func (v *viewer) note(format string, args ...any) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.complain = append(v.complain, fmt.Sprintf(format, args...))
-}
-
-// newest is the newest version of the playlist.
-func (v *viewer) newest() *playlist {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.playlist
-}
-
-// seen is the duration of what has been fetched.
-func (v *viewer) seen() (d time.Duration) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, s := range v.segments {
-		d += time.Duration(s.duration * float64(time.Second))
-	}
-	return d
 }
 
 // check ends the viewing. All that was seen must be one stream that decodes,
@@ -163,26 +85,49 @@ func (v *viewer) seen() (d time.Duration) {
 func (v *viewer) check(joins int) {
 	v.t.Helper()
 	v.stop()
-	for _, complaint := range v.complain[:min(len(v.complain), 5)] {
-		v.t.Errorf("the live playlist: %s", complaint)
-	}
-	if len(v.segments) == 0 {
+	media := v.Media()
+	if len(media) == 0 {
 		v.t.Fatal("the viewer saw nothing")
 	}
-	var discontinuities int
-	for _, s := range v.segments[1:] {
-		if s.discontinuity {
-			discontinuities++
+	if n := v.Joins(); n != joins {
+		v.t.Errorf("the viewer saw %d discontinuities, not %d", n, joins)
+	}
+	for i, data := range media {
+		path := filepath.Join(v.t.TempDir(), fmt.Sprintf("seen%d.mp4", i))
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			v.t.Fatal(err)
+		}
+		decode(v.t, path)
+		video := timing(v.t, path, "v:0")
+		v.t.Logf("seen live: %v; video %v", v.Seen(), video)
+		if video.packets == 0 {
+			v.t.Errorf("%s has no pictures", path)
 		}
 	}
-	if discontinuities != joins {
-		v.t.Errorf("the viewer saw %d discontinuities, not %d", discontinuities, joins)
-	}
-	path := filepath.Join(v.t.TempDir(), "seen.mp4")
-	if err := os.WriteFile(path, v.media, 0o600); err != nil {
-		v.t.Fatal(err)
-	}
-	decode(v.t, path)
-	video, audio := timing(v.t, path, "v:0"), timing(v.t, path, "a:0")
-	v.t.Logf("seen live: %v of %d segments; video %v; audio %v", v.seen(), len(v.segments), video, audio)
+}
+
+// presence knows when a server was there.
+type presence struct {
+	mu   sync.Mutex
+	gone bool
+	back time.Time
+}
+
+func (p *presence) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+}
+
+func (p *presence) arrive() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone, p.back = false, time.Now()
+}
+
+// away says whether the server was away at any time since then.
+func (p *presence) away(since time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone || p.back.After(since)
 }

@@ -1,0 +1,208 @@
+package hls
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Checker watches one live stream. Its methods may be called from any
+// goroutine, Run once.
+type Checker struct {
+	cfg Config
+
+	mu         sync.Mutex
+	complaints []Complaint
+	known      map[string]bool // complaints by what they say
+	first      *rendition      // nil before there is one
+}
+
+// Config says what to watch.
+type Config struct {
+	// URL is the Multivariant Playlist's.
+	URL    string
+	Client *http.Client // http.DefaultTransport without compression, when nil
+	// Away says whether the server has been away at any time since then. What
+	// fails because of it is tried again. Nil means never.
+	Away func(since time.Time) bool
+	// Latency is how far the newest part may be behind the server's clock when
+	// it arrives: 6 s when 0. Publishers that stall need more.
+	Latency time.Duration
+	// Ahead is how far program date and time may be ahead of the clock: 1 s when
+	// 0. It is never set back, so that publishers which stall and then make up
+	// for it leave it ahead for good.
+	Ahead time.Duration
+	// Keep makes the checker keep all media, for [Checker.Media].
+	Keep bool
+	// Sample, if not nil, is called with each sample of parts and segments, in
+	// order of each track, each once.
+	Sample func(Sample)
+}
+
+// Complaint is a rule that was broken.
+type Complaint struct {
+	Section string // of the rule, such as "RFC 8216bis §4.4.4.9"
+	Version string // the playlist's, by what came next in it; may be empty
+	Line    string // of the playlist; may be empty
+	Text    string
+}
+
+func (c Complaint) String() string {
+	s := c.Section + ": " + c.Text
+	if c.Version != "" {
+		s += " (in the playlist before " + c.Version + ")"
+	}
+	if c.Line != "" {
+		s += "\n\t" + c.Line
+	}
+	return s
+}
+
+// maxComplaints are enough to see what is wrong.
+const maxComplaints = 100
+
+// New makes a checker that does nothing before Run.
+func New(cfg Config) *Checker {
+	if cfg.Client == nil {
+		cfg.Client = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}}
+	}
+	if cfg.Latency == 0 {
+		cfg.Latency = 6 * time.Second
+	}
+	if cfg.Ahead == 0 {
+		cfg.Ahead = time.Second
+	}
+	return &Checker{cfg: cfg, known: map[string]bool{}}
+}
+
+// Run waits for the stream, and follows it until its end or that of ctx. Then
+// it asks once more for everything that must still be there, which takes a
+// moment, and returns.
+func (c *Checker) Run(ctx context.Context) {
+	m, err := c.awaitMultivariant(ctx)
+	if err != nil {
+		return
+	}
+	var all sync.WaitGroup
+	var renditions []*rendition
+	for _, v := range m.variants {
+		r := newRendition(c, v)
+		renditions = append(renditions, r)
+		c.mu.Lock()
+		if c.first == nil {
+			c.first = r
+		}
+		c.mu.Unlock()
+		all.Go(func() { r.run(ctx) })
+	}
+	following, cancel := context.WithCancel(ctx)
+	all.Go(func() {
+		for _, r := range renditions {
+			select {
+			case <-r.ended:
+			case <-ctx.Done():
+			}
+		}
+		cancel()
+	})
+	all.Go(func() { c.followMultivariant(following, renditions) })
+	all.Wait()
+}
+
+// Complaints are what was found so far.
+func (c *Checker) Complaints() []Complaint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Complaint(nil), c.complaints...)
+}
+
+// Newest is the newest version of the first rendition's playlist, nil before
+// there is one.
+func (c *Checker) Newest() *Playlist {
+	if r := c.rendition(); r != nil {
+		return r.history.newestVersion()
+	}
+	return nil
+}
+
+// PlaylistURL is where the first rendition's playlist is, "" before there is
+// one.
+func (c *Checker) PlaylistURL() string {
+	if r := c.rendition(); r != nil {
+		return r.url
+	}
+	return ""
+}
+
+// Seen is the duration of the media that was fetched and looked at.
+func (c *Checker) Seen() time.Duration {
+	if r := c.rendition(); r != nil {
+		return r.media.seen()
+	}
+	return 0
+}
+
+// Joins is how many discontinuities the playlist told of, but for the first
+// segment's.
+func (c *Checker) Joins() int {
+	if r := c.rendition(); r != nil {
+		return r.history.joins()
+	}
+	return 0
+}
+
+// Media are all segments, each run of them behind its init section.
+func (c *Checker) Media() [][]byte {
+	if r := c.rendition(); r != nil {
+		return r.media.kept()
+	}
+	return nil
+}
+
+func (c *Checker) rendition() *rendition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.first
+}
+
+// complain notes a broken rule of the RFC's section.
+func (c *Checker) complain(section string, p *Playlist, line, format string, args ...any) {
+	made := Complaint{Section: "RFC 8216bis §" + section, Line: line, Text: fmt.Sprintf(format, args...)}
+	if p != nil {
+		made.Version = p.next().String()
+	}
+	c.add(made)
+}
+
+// promise notes that something is broken which no RFC demands, or another
+// standard does.
+func (c *Checker) promise(of, line, format string, args ...any) {
+	c.add(Complaint{Section: of, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// add keeps the first of those that say the same of other versions.
+func (c *Checker) add(made Complaint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if id := made.Section + made.Text; !c.known[id] && len(c.complaints) < maxComplaints {
+		c.known[id] = true
+		c.complaints = append(c.complaints, made)
+	}
+}
+
+// away says whether the server was away at any time since then.
+func (c *Checker) away(since time.Time) bool { return c.cfg.Away != nil && c.cfg.Away(since) }
+
+// pause waits for d, and says whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
