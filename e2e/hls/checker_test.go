@@ -123,7 +123,7 @@ func TestBrokenStreams(t *testing.T) {
 		{name: "parts are less than their segment", breaks: replace("EXTINF:2.000", "EXTINF:2.010"), found: "§4.4.4.9: segment 100"},
 		{name: "no map", breaks: replace("#EXT-X-MAP:URI=\"init.mp4\"\n", ""), found: "§4.4.4.5"},
 		{name: "no time", breaks: func(m *model) { m.text = withoutTimes }, found: "§4.4.4.6"},
-		{name: "time goes back", breaks: times(func(s int) time.Duration { return -time.Duration(s%2) * time.Second }), found: "before segment 100 ends"},
+		{name: "time goes back", breaks: times(func(s int) time.Duration { return -time.Duration(s%2) * 1500 * time.Millisecond }), found: "before segment 100 ends"},
 		{name: "time creeps", breaks: times(func(s int) time.Duration { return time.Duration(s) * 50 * time.Millisecond }), found: "50ms after segment"},
 		{name: "time ahead", breaks: times(func(int) time.Duration { return 5 * time.Second }), found: "ahead of the clock"},
 		{name: "time behind", breaks: times(func(int) time.Duration { return -8 * time.Second }), found: "latency"},

@@ -123,14 +123,15 @@ func (c *Checker) checkParts(p *Playlist, s *Segment) {
 	}
 }
 
-// checkTime checks that program date and time goes on with the media, or is set
-// forward.
+// checkTime checks that program date and time goes on with the media, give or
+// take a hundredth; or is set forward, where it was far behind, or back, where
+// it was far ahead, but never to before what came before.
 func (c *Checker) checkTime(p *Playlist, before, s *Segment) {
-	step := s.Time.Sub(before.Time) - before.Duration
+	step, little := s.Time.Sub(before.Time)-before.Duration, before.Duration/100+tolerance
 	switch {
-	case step < -tolerance:
+	case step < -before.Duration/2-tolerance, step < -tolerance && s.Discontinuity:
 		c.complain("4.4.4.6", p, p.line(s.URI), "segment %d begins %v before segment %d ends", s.Number, -step, before.Number)
-	case step > tolerance && step < reanchor && !s.Discontinuity:
+	case step > little && step < reanchor && !s.Discontinuity:
 		c.complain("4.4.4.6", p, p.line(s.URI), "segment %d begins %v after segment %d ends", s.Number, step, before.Number)
 	}
 }

@@ -227,8 +227,8 @@ func (f *Feed) emit(c *packager.Chunk) error {
 	if err := f.window.Append(c, data); err != nil {
 		return fmt.Errorf("publish part: %w", err)
 	}
-	if n := len(c.Video); n > 0 {
-		metrics.PartDelay.Observe(time.Since(c.Video[n-1].Captured).Seconds())
+	if !c.Ready.IsZero() {
+		metrics.PartDelay.Observe(time.Since(c.Ready).Seconds())
 	}
 	if !f.live {
 		if err := f.start(); err != nil {

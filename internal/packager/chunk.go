@@ -41,7 +41,8 @@ type Chunk struct {
 	// still to come. A stream torn off here lasts that much longer.
 	Tail media.Ticks
 	// Time is EXT-X-PROGRAM-DATE-TIME of Start, by the server's clock. It is
-	// never before the Time at which the chunk before ended.
+	// the Time at which the chunk before ended, except where a Segment begins:
+	// there it may be later, or a little earlier.
 	Time time.Time
 	// Ready is when the picture arrived that told where the chunk ends: what comes
 	// after that is the server's delay. It is zero where the stream ended.

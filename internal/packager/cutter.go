@@ -41,9 +41,10 @@ const (
 	minWait = media.VideoRate
 	maxWait = 5 * media.VideoRate
 
-	// maxClockLag is how far PROGRAM-DATE-TIME may fall behind the server's
-	// clock before it is set again.
-	maxClockLag = 500 * time.Millisecond
+	// PROGRAM-DATE-TIME may be maxClockSkew from the server's clock. Beyond, it
+	// is brought closer; beyond maxClockLag, at once.
+	maxClockSkew = 10 * time.Millisecond
+	maxClockLag  = 500 * time.Millisecond
 )
 
 // Cutter turns frames into chunks. It is not for concurrent use.
@@ -77,6 +78,7 @@ type Cutter struct {
 	params media.Params
 	end    media.Ticks // of the last chunk emitted
 	now    time.Time   // program date and time of end
+	anchor time.Time   // of zero on the timeline, going by the most punctual of the pictures since now was checked
 	ready  time.Time   // arrival of the picture that ends the open part
 
 	waiting []media.Frame // pictures whose sound has not come yet
@@ -91,6 +93,7 @@ type Cutter struct {
 
 	first   bool        // the open part is the first since Begin
 	segment media.Ticks // start of the open segment
+	before  media.Ticks // duration of the segment before
 	keyed   bool        // the open segment starts with a key frame
 	limit   media.Ticks // longest it may become without another one
 	key     media.Ticks // DTS of the newest key frame
@@ -120,6 +123,7 @@ func (c *Cutter) Begin(p media.Params) error {
 	c.params = p
 	c.sound = soundtrack{params: p.Audio, frames: c.sound.frames}
 	c.wait, c.gop, c.frame = minWait, 0, nominalFrame
+	c.anchor = time.Time{}
 	return err
 }
 
@@ -170,6 +174,7 @@ func (c *Cutter) picture(f media.Frame) error {
 		return nil
 	}
 	c.ready = f.Captured
+	c.witness(&f)
 	last := &c.part.Video[n-1]
 	last.Duration = f.DTS - last.DTS
 	c.frame = min(last.Duration, maxPart)
@@ -237,6 +242,7 @@ func (c *Cutter) open(f media.Frame) {
 		return
 	}
 	c.sound.start(f.DTS)
+	c.witness(&f)
 	c.part = Chunk{
 		Start: f.DTS, Segment: true, Discontinuity: c.end != Origin,
 		Video: append(c.part.Video, f),
@@ -308,24 +314,48 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	c.sound.frames = remove(c.sound.frames, len(audio))
 	c.part = next
 	if segmentEnd {
+		c.before = end - c.segment
 		c.segment, c.limit = end, segmentLimit(c.gop)
 		c.keyed = len(next.Video) > 0 && next.Video[0].Key
 	}
 	return err
 }
 
+// witness takes note of when a picture arrived, for the clock. Round drops the
+// monotonic reading: program date and time is wall time.
+func (c *Cutter) witness(f *media.Frame) {
+	zero := f.Captured.Round(0).Add(-f.DTS.Duration(media.VideoRate))
+	if c.anchor.IsZero() || zero.Before(c.anchor) {
+		c.anchor = zero
+	}
+}
+
 // clock is the program date and time of the open part: that of the last one's
-// end, set again from the server's clock where a segment starts and it lags.
+// end, but checked against the server's clock where a segment starts. No picture
+// can be made after it has arrived, and the most punctual one arrived right
+// away, as far as anybody can tell; going by that one, a stall that is made up
+// for leaves no trace.
+//
+// Where publisher and server differ the clock gives way by a hundredth of the
+// time, too little to notice. Where it is far behind it is set; where it is far
+// ahead it is set back by half of the time, so that segments always begin one
+// after the other.
 func (c *Cutter) clock() time.Time {
 	if !c.part.Segment || len(c.part.Video) == 0 || c.part.Video[0].DTS != c.part.Start {
 		return c.now
 	}
-	// Round drops the monotonic reading: program date and time is wall time.
-	captured := c.part.Video[0].Captured.Round(0)
-	if lag := captured.Sub(c.now); lag > maxClockLag || c.part.Discontinuity && lag > 0 || c.now.IsZero() {
-		return captured
+	at := c.anchor.Add(c.part.Start.Duration(media.VideoRate))
+	c.anchor = time.Time{}
+	lag, before := at.Sub(c.now), c.before.Duration(media.VideoRate)
+	switch {
+	case c.now.IsZero(), lag > maxClockLag, c.part.Discontinuity && lag > 0:
+		return at
+	case lag.Abs() <= maxClockSkew, c.part.Discontinuity:
+		return c.now
+	case lag < -maxClockLag:
+		return c.now.Add(max(lag, -before/2))
 	}
-	return c.now
+	return c.now.Add(min(max(lag, -before/100), before/100))
 }
 
 // segmentLimit is how long a segment may become without a key frame when the

@@ -409,16 +409,24 @@ func TestCutterTime(t *testing.T) {
 	}{
 		{"steady", func(int) time.Duration { return 0 },
 			[]time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4 * time.Second}},
-		{"within half a second", func(i int) time.Duration { return time.Duration(i) * 4 * time.Millisecond },
-			[]time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4 * time.Second}},
+		{"slow clock", func(i int) time.Duration { return time.Duration(i) * time.Millisecond },
+			[]time.Duration{0, 336330 * time.Microsecond, 2020 * time.Millisecond, 4040 * time.Millisecond}},
 		{"stall", func(i int) time.Duration {
-			if i >= 90 {
+			if i > 70 {
 				return 600 * time.Millisecond
 			}
 			return 0
 		}, []time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4600 * time.Millisecond}},
+		{"stall that is made up for", func(i int) time.Duration {
+			if i > 70 {
+				return max(0, 1500*time.Millisecond-time.Duration(i-70)*time.Second/rate)
+			}
+			return 0
+		}, []time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4 * time.Second}},
+		{"fast clock", func(i int) time.Duration { return -time.Duration(i) * time.Millisecond },
+			[]time.Duration{-9667 * time.Microsecond, 323333 * time.Microsecond, 1973663 * time.Microsecond, 3953663 * time.Microsecond}},
 		{"burst", func(i int) time.Duration { return -time.Duration(i) * 20 * time.Millisecond },
-			[]time.Duration{0, 333 * time.Millisecond, 2 * time.Second, 4 * time.Second}},
+			[]time.Duration{-199667 * time.Microsecond, 130003 * time.Microsecond, 963503 * time.Microsecond, 1963503 * time.Microsecond}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -88,6 +88,7 @@ func (cs chunks) check(t testing.TB) {
 		return
 	}
 	var segment media.Ticks
+	var segmentTime time.Time
 	var video, audio *media.Frame
 	for i := range cs {
 		c := &cs[i]
@@ -109,7 +110,11 @@ func (cs chunks) check(t testing.TB) {
 			if c.Start != prev.End() && !c.Discontinuity || c.Start < prev.End() {
 				bad("starts at %d after an end at %d", c.Start, prev.End())
 			}
-			if c.Time.Before(prev.Time.Add(prev.Duration.Duration(media.VideoRate))) {
+			slower := time.Duration(0) // at most, where a segment begins
+			if c.Segment && !c.Discontinuity {
+				slower = (prev.End() - segment).Duration(media.VideoRate) / 2
+			}
+			if c.Time.Before(prev.Time.Add(prev.Duration.Duration(media.VideoRate)-slower)) || c.Segment && !c.Time.After(segmentTime) {
 				bad("program date and time goes back")
 			}
 			if !c.Discontinuity && !c.Params.Equal(prev.Params) {
@@ -117,7 +122,7 @@ func (cs chunks) check(t testing.TB) {
 			}
 		}
 		if c.Segment {
-			segment = c.Start
+			segment, segmentTime = c.Start, c.Time
 		}
 		if d := c.End() - segment; d > maxSegment {
 			bad("segment of %d ticks", d)

@@ -107,13 +107,10 @@ func TestInputs(t *testing.T) {
 					v := newViewer(t, params)
 					for _, f := range frames {
 						time.Sleep(time.Until(f.Captured))
-						if err := v.cutter.Write(f); err != nil {
-							t.Fatal(err)
-						}
+						check(t, v.cutter.Write(f))
 					}
-					if err := v.cutter.Flush(); err != nil {
-						t.Fatal(err)
-					}
+					v.ended = true
+					check(t, v.cutter.Flush())
 					v.chunks.check(t)
 					same(t, v.chunks.video(), video)
 					if sound.params != nil && sound.waitsUp == 0 {
@@ -186,6 +183,7 @@ type viewer struct {
 	cmaf   CMAF
 	window *Window
 	chunks chunks
+	ended  bool
 
 	began, waited time.Duration
 	hint          string
@@ -212,7 +210,7 @@ func (v *viewer) emit(c *Chunk) error {
 	if len(v.chunks) == 1 {
 		v.began = time.Since(epoch)
 	}
-	if !c.Ready.IsZero() {
+	if !v.ended {
 		v.waited = max(v.waited, time.Since(c.Ready))
 	}
 	data, err := v.cmaf.Append(nil, c)
@@ -229,7 +227,10 @@ func (v *viewer) emit(c *Chunk) error {
 	if err != nil {
 		return err
 	}
-	newest := v.read(string(text))
+	newest, total := v.read(string(text))
+	if is := (c.End() - v.chunks[0].Start).Duration(media.VideoRate).Seconds(); math.Abs(total-is) > 2e-6 {
+		v.t.Errorf("%f s of media are told to last %f s", is, total)
+	}
 	if v.hint != "" && v.hint != newest.name {
 		v.t.Errorf("%s was hinted, %s came", v.hint, newest.name)
 	}
@@ -257,8 +258,8 @@ type listedPart struct {
 }
 
 // read checks a version of the playlist by itself and against those before it,
-// and returns its last part.
-func (v *viewer) read(text string) (last listedPart) {
+// and returns its last part and how much media it tells of, in seconds.
+func (v *viewer) read(text string) (last listedPart, total float64) {
 	bad := func(format string, args ...any) {
 		v.t.Helper()
 		v.t.Errorf("%s in\n%s", fmt.Sprintf(format, args...), text)
@@ -273,6 +274,7 @@ func (v *viewer) read(text string) (last listedPart) {
 	var parts []listedPart // of the segment being read
 	var date time.Time     // of that segment
 	var until time.Time    // end of the segment before
+	var give time.Duration // a hundredth of that
 	var msn int64
 	segment := func(whole bool) {
 		for i, p := range parts {
@@ -284,7 +286,7 @@ func (v *viewer) read(text string) (last listedPart) {
 			}
 			v.settled(p.name, fmt.Sprint(p), bad)
 		}
-		if off := date.Sub(until); !until.IsZero() && off.Abs() > time.Millisecond {
+		if off := date.Sub(until); !until.IsZero() && off.Abs() > give+time.Millisecond {
 			bad("segment %d begins %v after the one before has ended", msn, off)
 		}
 	}
@@ -317,12 +319,13 @@ func (v *viewer) read(text string) (last listedPart) {
 			for _, p := range parts {
 				sum += p.duration
 			}
+			total += duration
 			if math.Round(duration) > 4 || len(parts) > 0 && math.Abs(sum-duration) > 1e-6 {
 				bad("segment of %f s, its parts of %f s", duration, sum)
 			}
 			v.settled(fmt.Sprint(msn, " lasts"), value, bad)
 			segment(true)
-			until = date.Add(time.Duration(duration * 1e9))
+			until, give = date.Add(time.Duration(duration*1e9)), time.Duration(duration*1e7)
 		default:
 			if want := fmt.Sprintf("%d.m4s\n", msn); line != want {
 				bad("%q, want %q", line, want)
@@ -333,7 +336,10 @@ func (v *viewer) read(text string) (last listedPart) {
 	if parts != nil {
 		segment(false)
 	}
-	return last
+	for _, p := range parts {
+		total += p.duration
+	}
+	return last, total
 }
 
 // settled checks that what is said of a thing never changes.

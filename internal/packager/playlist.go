@@ -21,20 +21,38 @@ const (
 // too. RFC 8216bis §6.2.2 asks for three target durations at most.
 const partsUntil = 2 * TargetDuration
 
-// playlist renders the Media Playlist once for all readers, and once more for
-// each coding that is asked for. skip makes it a delta update.
+// playlist is the Media Playlist, rendered once for all readers and once more
+// for each coding that is asked for. skip makes it a delta update.
 func (e *edge) playlist(skip bool, coding Coding) []byte {
-	delta := 0
+	v := 2 * int(coding)
 	if skip && !e.ended {
-		delta = 1
+		v++
 	}
-	t := &e.texts[delta][coding]
+	if t := &e.texts[v]; !t.asked.Load() {
+		t.asked.Store(true)
+	}
+	return e.text(v)
+}
+
+// prepare makes what was asked of the edge before, so that thousands of readers
+// who wake at once find it, and do not queue behind the first.
+func (e *edge) prepare(before *edge) {
+	for v := range before.texts {
+		if before.texts[v].asked.Load() && !e.closed {
+			e.text(v)
+		}
+	}
+}
+
+// text is the playlist in coding v/2, a delta update where v is odd.
+func (e *edge) text(v int) []byte {
+	t := &e.texts[v]
 	t.once.Do(func() {
-		if coding != Identity {
-			t.bytes = coding.encode(e.playlist(skip, Identity))
+		if coding := Coding(v / 2); coding != Identity {
+			t.bytes = coding.encode(e.text(v % 2))
 			return
 		}
-		t.bytes = e.render(delta == 1)
+		t.bytes = e.render(v%2 == 1)
 		metrics.PlaylistRenders.Inc()
 	})
 	return t.bytes
@@ -51,25 +69,31 @@ func (e *edge) render(delta bool) []byte {
 	if first.discontinuity {
 		before--
 	}
-
-	whole := len(segments) // index of the first segment told in parts
+	skipped := 0
+	if delta {
+		skipped = skippable(segments)
+	}
+	inParts := len(segments) // index of the first that is told in parts
 	if !e.cfg.NoParts {
-		whole = beginsWithin(partsUntil, segments)
+		inParts = beginsWithin(partsUntil, segments)
 	}
 
-	p := make(playlist, 0, 1024+len(segments)*(160+len(e.cfg.MediaBase))+(len(segments)-whole)*16*(80+len(e.cfg.MediaBase)))
+	size := 512 // about
+	for i, s := range segments[skipped:] {
+		size += 96 + len(e.cfg.MediaBase)
+		if skipped+i >= inParts {
+			size += len(s.parts) * (64 + len(e.cfg.MediaBase))
+		}
+	}
+	p := make(playlist, 0, size)
 	p.line("#EXTM3U")
 	p.line("#EXT-X-VERSION:9") // EXT-X-SKIP, in some version of each playlist
 	p.int("#EXT-X-TARGETDURATION:", int64(TargetDuration/time.Second))
 	p.control(e.cfg.NoParts)
 	p.int("#EXT-X-MEDIA-SEQUENCE:", first.msn)
 	p.int("#EXT-X-DISCONTINUITY-SEQUENCE:", before)
-
-	skipped := 0
-	if delta {
-		if skipped = skippable(segments); skipped > 0 {
-			p.int("#EXT-X-SKIP:SKIPPED-SEGMENTS=", int64(skipped))
-		}
+	if skipped > 0 {
+		p.int("#EXT-X-SKIP:SKIPPED-SEGMENTS=", int64(skipped))
 	}
 	var of *initSection
 	if skipped > 0 {
@@ -90,7 +114,7 @@ func (e *edge) render(delta bool) []byte {
 		p = append(p, "#EXT-X-PROGRAM-DATE-TIME:"...)
 		p = s.time.UTC().Round(time.Millisecond).AppendFormat(p, "2006-01-02T15:04:05.000Z")
 		p.line("")
-		if skipped+i >= whole {
+		if skipped+i >= inParts {
 			p.parts(e.cfg.MediaBase, s)
 		}
 		if !e.open || s != e.last() {

@@ -14,6 +14,7 @@ import (
 	"github.com/Eyevinn/hls-m3u8/m3u8"
 	"github.com/andybalholm/brotli"
 
+	"anabranch/internal/media"
 	"anabranch/internal/packager"
 )
 
@@ -277,5 +278,36 @@ func TestPlaylistParses(t *testing.T) {
 		if list.PreloadHints == nil || list.PreloadHints.Type != "PART" || list.PartTargetDuration != 0.335 {
 			t.Fatalf("hint %v and part target %v of\n%s", list.PreloadHints, list.PartTargetDuration, text)
 		}
+	}
+}
+
+// Durations of any number of ticks are told within the target, and add up.
+func TestDurations(t *testing.T) {
+	for _, d := range []media.Ticks{30150, 30030, 27000, 25628, 1501 * 20} {
+		t.Run(fmt.Sprint(d), func(t *testing.T) {
+			w := open(t, packager.WindowConfig{Dir: t.TempDir()})
+			at := packager.Origin + 7
+			for i := range 120 {
+				c := &packager.Chunk{Params: small, Start: at, Duration: d, Segment: i%10 == 0, SegmentEnd: i%10 == 9}
+				if err := w.Append(c, []byte{1}); err != nil {
+					t.Fatal(err)
+				}
+				at += d
+			}
+			text := playlist(t, w)
+			var total float64
+			for _, m := range regexp.MustCompile(`#EXTINF:([\d.]+)`).FindAllStringSubmatch(text, -1) {
+				f, _ := strconv.ParseFloat(m[1], 64)
+				total += f
+			}
+			if want := (120 * d).Duration(media.VideoRate).Seconds(); total < want-1e-6 || total > want+1e-6 {
+				t.Errorf("segments last %f s, want %f", total, want)
+			}
+			for _, m := range regexp.MustCompile(`DURATION=([\d.]+),`).FindAllStringSubmatch(text, -1) {
+				if f, _ := strconv.ParseFloat(m[1], 64); f > 0.335 || f < 0.85*0.335 {
+					t.Errorf("part of %f s", f)
+				}
+			}
+		})
 	}
 }

@@ -178,7 +178,7 @@ func (w *Window) begin(next *edge, rec *entry, n *numbering, c *Chunk) error {
 	case n.msn == 0:
 		// A later run of the same channel has the same URIs but for the
 		// number, and caches keep media for good: counting from the clock
-		// never gives a number twice, as segments last a second and more.
+		// never gives a number twice, as most segments last a second and more.
 		n.msn = now.Unix()
 	case c.Discontinuity || next.gap:
 		s.discontinuity = true
@@ -220,6 +220,7 @@ func (w *Window) publish(e, next *edge) {
 		w.edge.Store(next)
 		return
 	}
+	next.prepare(e)
 	w.edge.Store(next)
 	close(e.superseded)
 }

@@ -3,6 +3,7 @@ package packager
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"anabranch/internal/media"
@@ -23,12 +24,13 @@ type edge struct {
 	ended    bool     // ENDLIST
 	closed   bool     // nothing is served any more
 
-	superseded chan struct{}    // closed when another edge is in this one's place
-	texts      [2][codings]text // the playlist, and its delta update
+	superseded chan struct{}     // closed when another edge is in this one's place
+	texts      [2 * codings]text // see edge.text
 }
 
 // text is a rendering that is made once.
 type text struct {
+	asked atomic.Bool // by a reader
 	once  sync.Once
 	bytes []byte
 }

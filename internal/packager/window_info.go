@@ -50,10 +50,8 @@ func (w *Window) Info() WindowInfo {
 	}
 	info.AverageBandwidth = all.bandwidth()
 	info.FrameRate = float64(frames) * media.VideoRate / float64(all.duration)
-	info.PeakBandwidth = e.peak(last.init)
-	if info.PeakBandwidth == 0 {
-		info.PeakBandwidth = info.AverageBandwidth
-	}
+	// The average knows media that belongs to no run of whole segments.
+	info.PeakBandwidth = max(e.peak(last.init), info.AverageBandwidth)
 	return info
 }
 
