@@ -270,7 +270,7 @@ type watchedInput struct {
 func startInput(t *testing.T, s *server, stock *stock, in input) *watchedInput {
 	t.Helper()
 	w := &watchedInput{input: in, channel: s.newChannel()}
-	w.viewer = hls.New(hls.Config{URL: *w.channel.PlaybackUrl, Latency: 6*time.Second + in.stalls, Ahead: time.Second + in.stalls, Sample: func(sample hls.Sample) {
+	w.viewer = hls.New(hls.Config{URL: *w.channel.PlaybackUrl, Latency: 6*time.Second + in.stalls, Sample: func(sample hls.Sample) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.seen = append(w.seen, sample)

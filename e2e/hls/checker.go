@@ -30,10 +30,6 @@ type Config struct {
 	// Latency is how far the newest part may be behind the server's clock when
 	// it arrives: 6 s when 0. Publishers that stall need more.
 	Latency time.Duration
-	// Ahead is how far program date and time may be ahead of the clock: 1 s when
-	// 0. It is never set back, so that publishers which stall and then make up
-	// for it leave it ahead for good.
-	Ahead time.Duration
 	// Keep makes the checker keep all media, for [Checker.Media].
 	Keep bool
 	// Sample, if not nil, is called with each sample of parts and segments, in
@@ -70,9 +66,6 @@ func New(cfg Config) *Checker {
 	}
 	if cfg.Latency == 0 {
 		cfg.Latency = 6 * time.Second
-	}
-	if cfg.Ahead == 0 {
-		cfg.Ahead = time.Second
 	}
 	return &Checker{cfg: cfg, known: map[string]bool{}}
 }

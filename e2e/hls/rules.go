@@ -13,6 +13,9 @@ const tolerance = 2 * time.Millisecond
 // be set again without a discontinuity.
 const reanchor = 300 * time.Millisecond
 
+// maxAhead is how far program date and time may be ahead of the clock.
+const maxAhead = time.Second
+
 // checkVersion checks what can be told from one version alone.
 func (c *Checker) checkVersion(p *Playlist) {
 	c.checkHead(p)
@@ -42,7 +45,7 @@ func (c *Checker) checkVersion(p *Playlist) {
 	if p.Ended && (p.Hint != "" || len(p.Open.Parts) > 0) {
 		c.complain("4.4.3.4", p, "#EXT-X-ENDLIST", "a playlist that has ended promises more")
 	}
-	if ahead := time.Until(p.end()); ahead > c.cfg.Ahead {
+	if ahead := time.Until(p.end()); ahead > maxAhead {
 		c.add(Complaint{Section: "program date and time", Version: p.next().String(),
 			Text: fmt.Sprintf("about %v ahead of the clock", ahead.Round(time.Second/2))})
 	}

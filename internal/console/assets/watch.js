@@ -20,7 +20,12 @@
   const TICK = 250;
   const STALE = 3000; // without a new part: the publisher, or the network, is gone
   const STUCK = 6000; // media in the buffer, and still no progress
-  const BEHIND = 8000; // this much more than wanted, jump
+  const SETTLE = 3000; // of an attempt, in which to jump to where it should be
+  const CALM = 60000; // without a stall, venture closer again
+
+  // Seconds.
+  const NEAR = 0.1; // as far from the wanted distance, do nothing
+  const FAR = 8; // jump, for catching up would take too long
 
   const words = {
     offline: 'The channel is offline. It starts here as soon as it is live.',
@@ -96,9 +101,7 @@
 
   const config = {
     lowLatencyMode: true,
-    backBufferLength: 30,
-    maxLiveSyncPlaybackRate: 1.1, // how fast to catch up
-    liveSyncOnStallIncrease: 0.335, // one part more of distance after a stall
+    liveSyncOnStallIncrease: 0, // the page keeps the distance
     manifestLoadPolicy: policy(10000, 0), // LOOK_EVERY does the rest
     playlistLoadPolicy: policy(15000, Infinity, persist),
     fragLoadPolicy: policy(30000, Infinity, persist),
@@ -116,6 +119,39 @@
       let position = -1;
       let moved = performance.now();
       let fed = moved; // last time it was still, for want of media or by wish
+      let began = 0; // when the picture first moved
+      let calm = moved; // since when nothing stalled
+      let room = 0; // seconds of distance more than the server asks for
+
+      const part = () => player.latestLevelDetails?.partTarget || 1;
+
+      // Keeps the picture as far from the live edge as the server asks for, and
+      // for some time a part more after each stall.
+      const keepDistance = (now) => {
+        began ||= now;
+        if (room > 0 && now - calm > CALM) {
+          room = Math.max(0, room - part());
+          calm = now;
+        }
+        const { partHoldBack, holdBack, partTarget } = player.latestLevelDetails;
+        const target = (partHoldBack || holdBack) + room;
+        if (target !== player.targetLatency) player.targetLatency = target;
+        const behind = player.latency - target;
+        if (behind > FAR) video.currentTime = player.liveSyncPosition;
+        if (behind > FAR || !partTarget) return;
+        if (now - began < SETTLE && behind > 2 * NEAR && player.mainForwardBufferInfo?.len > behind + partTarget / 2) {
+          video.currentTime += behind; // that long it took to load
+        } else if (behind < -0.4 * target) {
+          // Woken by the first part after an interruption, the player would go
+          // on so close to the edge that it starved again at once.
+          video.pause();
+          setTimeout(start, -1000 * behind);
+        } else if (Math.abs(behind) > NEAR) {
+          video.playbackRate = behind < 0 ? 0.95 : behind < 4 * NEAR ? 1.05 : 1.1;
+        } else if (behind * (video.playbackRate - 1) <= 0) {
+          video.playbackRate = 1; // there
+        }
+      };
 
       const finish = (why) => {
         clearInterval(ticker);
@@ -127,8 +163,7 @@
         const now = `${details.lastPartSn} ${details.lastPartIndex} ${details.endSN}`;
         if (now !== newest) {
           grown = performance.now();
-          // The stall was not the network's fault: no more distance for it.
-          if (state === 'reconnecting' && details.partHoldBack) player.targetLatency = details.partHoldBack;
+          if (state === 'reconnecting') room = 0; // the stall was not the network's fault
         }
         newest = now;
         ending = !details.live;
@@ -137,6 +172,10 @@
       player.on(Hls.Events.ERROR, (_event, e) => {
         errors.push({ at: Date.now(), type: e.type, details: e.details, fatal: e.fatal, code: e.response?.code, text: e.error?.message?.slice(0, 300) });
         if (errors.length > 100) errors.shift();
+        if (e.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) {
+          calm = performance.now();
+          room = Math.min(room + part(), 4 * part());
+        }
         if (!e.fatal) return;
         const code = e.response?.code;
         const ofPlaylist = e.details.startsWith('manifest') || e.details.startsWith('level');
@@ -160,25 +199,13 @@
         if (newest && stale) show('reconnecting');
         else if (newest && (video.paused || still < 2 * TICK)) show('live'); // the picture moves
 
-        // Woken by the first part after an interruption, the player would go on
-        // so close to the edge that it starved again at once.
-        const short = player.targetLatency - player.latency;
-        if (parts && !stale && !ending && !video.paused && still < TICK && video.readyState > 2 && short > 0.4 * player.targetLatency) {
-          video.pause();
-          setTimeout(start, 1000 * short);
-        }
-
         if (still < TICK || video.paused || !(player.mainForwardBufferInfo?.len > 0.5)) fed = now;
         if (now - fed > STUCK) {
           fed = now;
           if (++troubles > 3) return finish('lost');
           player.recoverMediaError();
         }
-        // After sleep or starvation the way back to the edge may be long.
-        const behind = 1000 * (player.latency - player.targetLatency);
-        if (!ending && !video.paused && still < 2 * TICK && behind > BEHIND && player.liveSyncPosition > 0) {
-          video.currentTime = player.liveSyncPosition;
-        }
+        if (newest && !stale && !ending && !video.paused && still < TICK) keepDistance(now);
       }, TICK);
 
       player.loadSource(source);
