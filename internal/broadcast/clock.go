@@ -126,10 +126,17 @@ func (c *clock) placeVideo(f *media.Frame) verdict {
 		c.audioShift = c.videoShift
 	default:
 		step, ok := unwrap(f.DTS - c.stamp)
-		if !ok {
+		switch {
+		case ok:
+			c.videoShift += c.stamp + step - f.DTS
+		case f.Key:
 			return jump
+		default:
+			// There is no picture to begin anew with, and in an endless GOP
+			// none will come. This one goes on from those before.
+			c.videoShift = c.videoEnd + c.videoStep - f.DTS
+			c.audioShift, c.owed = c.videoShift, 0
 		}
-		c.videoShift += c.stamp + step - f.DTS
 		c.follow(f.DTS)
 	}
 	c.stamp = f.DTS

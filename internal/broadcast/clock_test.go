@@ -83,6 +83,33 @@ func TestClockStartsAnywhere(t *testing.T) {
 	}
 }
 
+// In an endless GOP no key frame follows a jump: pictures and sound go on
+// behind the last.
+func TestClockJumpsWithoutKeyFrame(t *testing.T) {
+	for _, jump := range []media.Ticks{31 * media.SourceRate / 10, 3600 * media.SourceRate, -3600 * media.SourceRate} {
+		p := newFeeder(t)
+		begin := media.Ticks(7200 * media.SourceRate)
+		for i := range media.Ticks(300) {
+			if i == 150 {
+				begin += jump
+			}
+			if p.picture(begin+i*3000) != use || p.jumps > 0 {
+				t.Fatalf("picture %d has no place", i)
+			}
+			p.sound(begin + i*3000)
+		}
+		for i, at := range p.video {
+			if want := origin + media.Ticks(i)*3000; at != want {
+				t.Fatalf("a jump of %d: picture %d at %d, want %d", jump, i, at, want)
+			}
+		}
+		rising(t, "audio", p.audio)
+		if apart := p.audio[len(p.audio)-1].Rescale(rate, media.VideoRate) - p.video[299]; apart < -3600 || apart > 3600 {
+			t.Errorf("sound ends %d ticks from the pictures", apart)
+		}
+	}
+}
+
 // A clock that wraps goes on; one that jumps begins anew behind the last frame.
 func TestClockSteps(t *testing.T) {
 	second := media.Ticks(media.SourceRate)
@@ -113,8 +140,9 @@ func TestClockSteps(t *testing.T) {
 			p := newFeeder(t)
 			p.picture(tt.from - 3000)
 			p.picture(tt.from)
-			p.picture(tt.from + tt.step)
-			p.picture(tt.from + tt.step + 3000)
+			at := tt.from + tt.step
+			p.put(media.Frame{Kind: media.Video, DTS: at, PTS: at, Key: true})
+			p.picture(at + 3000)
 			if p.jumps != tt.jumps {
 				t.Errorf("%d jumps, want %d", p.jumps, tt.jumps)
 			}

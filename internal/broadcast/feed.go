@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,9 @@ const (
 	maxRetry = 5 * time.Second
 	// maxJumpsLogged bounds the log of a publisher whose clock jumps and jumps.
 	maxJumpsLogged = 10
+	// A stream may begin anew maxJoins times, and once more for each second that
+	// it has lasted: each time is a segment, a file and a line of the playlist.
+	maxJoins = 30
 )
 
 // Feed is a publisher's end of a broadcast: one stream. Received, Describe and
@@ -67,7 +71,11 @@ type Feed struct {
 	params    media.Params // in force; those described are with the next key frame
 	window    *packager.Window
 	clock     *clock
+	dense     meter       // bytes by the second of the timeline
+	pace      meter       // ticks of the timeline by the server's second
+	placed    media.Ticks // newest picture on the timeline
 	jumps     int
+	joins     int // how often the timeline began anew
 	cutter    *packager.Cutter
 	cmaf      packager.CMAF
 	take      *recorder.Take
@@ -136,7 +144,11 @@ func (f *Feed) Describe(d media.Description) error {
 	if err := f.checkResolution(d.Video.Width, d.Video.Height); err != nil {
 		return err
 	}
-	f.maxBitrate = int64(f.session.Channel.Type.MaxIngestBitrate(d.Video.Width, d.Video.Height))
+	if limit := int64(f.session.Channel.Type.MaxIngestBitrate(d.Video.Width, d.Video.Height)); limit != f.maxBitrate {
+		f.meter.rescale(f.maxBitrate, limit)
+		f.dense.rescale(f.maxBitrate, limit)
+		f.maxBitrate = limit
+	}
 	if first {
 		return f.begin()
 	}
@@ -152,6 +164,7 @@ func (f *Feed) begin() error {
 	f.window = window
 	f.params = f.described.Params
 	f.cutter = packager.NewCutter(start, f.emit)
+	f.placed = start
 	f.clock = newClock(start, f.params.Rate(media.Audio))
 	if rc := f.session.RecordingConfiguration; rc != nil {
 		f.take = f.b.m.Recorder.Begin(recorder.Stream{
@@ -163,6 +176,9 @@ func (f *Feed) begin() error {
 
 // rejoin begins anew, behind a discontinuity, with the next key frame.
 func (f *Feed) rejoin() error {
+	if f.joins++; f.joins > maxJoins+int(time.Since(f.began)/time.Second) {
+		return &Refused{Code: CodeRejected, Reason: "the stream's clock or parameter sets change too often"}
+	}
 	f.params = f.described.Params
 	if err := f.cutter.Begin(f.params); err != nil {
 		return err
@@ -188,6 +204,9 @@ func (f *Feed) Write(fr media.Frame) error {
 	if v != use {
 		metrics.FramesDropped.Inc()
 		return nil
+	}
+	if err := f.checkPace(len(fr.Payload)); err != nil {
+		return err
 	}
 	return f.cutter.Write(fr)
 }
@@ -341,6 +360,12 @@ func (f *Feed) endMedia() (opened bool) {
 	if !f.opened {
 		return false
 	}
+	defer func() {
+		if p := recover(); p != nil { // the session must end all the same
+			opened = true
+			f.log.Error("panic while ending a stream", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
 	if f.cutter == nil {
 		return true
 	}

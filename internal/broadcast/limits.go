@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"anabranch/internal/media"
 	"anabranch/internal/resource"
 )
 
@@ -39,6 +40,16 @@ func (m *meter) add(n int, second int64) {
 // mean is in bit/s, over a whole window even if there was less.
 func (m *meter) mean() int64 { return m.sum * 8 / bitrateWindow }
 
+// rescale lets what came under another limit count for the same share of a new
+// one.
+func (m *meter) rescale(before, limit int64) {
+	m.sum = 0
+	for i, n := range m.buckets {
+		m.buckets[i] = n * limit / before
+		m.sum += m.buckets[i]
+	}
+}
+
 // Received tells that a message of n bytes of media came, whatever becomes of
 // it. An error, a *[Refused], ends the stream: the bitrate is over the limit of
 // the channel's type. It is called on the goroutine of Describe and Write.
@@ -50,6 +61,30 @@ func (f *Feed) Received(n int) error {
 	}
 	return f.breach(resource.IngestBitrate, resource.BitsPerSecond, limit, mean,
 		fmt.Sprintf("the stream's bitrate of %.2f Mbit/s is over the limit of %.1f Mbit/s", float64(mean)/1e6, float64(limit)/1e6))
+}
+
+// maxPace bounds how much media may come in the seconds of bitrateWindow, in
+// seconds. A publisher that was cut off for as long as it may be silent sends
+// twice as much when it is back.
+const maxPace = 3 * bitrateWindow
+
+// checkPace counts a frame of n bytes on the stream's own time, which costs
+// memory and files whatever the server's clock says. Together with the bitrate
+// of what arrives, its bounds hold for all that is made of it: media may not
+// stand still while bytes come, nor run ahead without any.
+func (f *Feed) checkPace(n int) error {
+	at := f.clock.videoEnd
+	f.dense.add(n, int64(at/media.VideoRate))
+	f.pace.add(int(at-f.placed), int64(time.Since(f.began)/time.Second))
+	f.placed = at
+	if limit, mean := f.maxBitrate, f.dense.mean(); mean > limit+limit*bitrateSlack/100 {
+		return f.breach(resource.IngestBitrate, resource.BitsPerSecond, limit, mean,
+			fmt.Sprintf("the media's bitrate of %.2f Mbit/s, by its own clock, is over the limit of %.1f Mbit/s", float64(mean)/1e6, float64(limit)/1e6))
+	}
+	if f.pace.sum > maxPace*media.VideoRate {
+		return &Refused{Code: CodeRejected, Reason: "the media comes faster than it plays: send it at its own pace (ffmpeg -re)"}
+	}
+	return nil
 }
 
 // checkResolution refuses pictures that are too large.

@@ -65,11 +65,12 @@ type Manager struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
-	// mu guards byID and stopped. It is never held across a call out of this
+	// mu guards what follows. It is never held across a call out of this
 	// package. A channel that was on air once stays in byID until it is
 	// deleted.
 	mu      sync.RWMutex
 	byID    map[string]*Broadcast
+	refused map[string]time.Time // when a refusal was told last, by channel
 	stopped bool
 }
 
@@ -77,7 +78,7 @@ type Manager struct {
 // crash of the server interrupted: their playlists go on where they were, and
 // wait for their publishers as if those had dropped now.
 func NewManager(ctx context.Context, cfg Config) (*Manager, error) {
-	m := &Manager{Config: cfg, byID: make(map[string]*Broadcast)}
+	m := &Manager{Config: cfg, byID: make(map[string]*Broadcast), refused: make(map[string]time.Time)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of live windows: %w", err)
@@ -253,6 +254,7 @@ func (m *Manager) Changed(ctx context.Context, arn resource.ARN) {
 	b := m.byID[arn.ID()]
 	if err != nil {
 		delete(m.byID, arn.ID())
+		delete(m.refused, arn.ID())
 	}
 	m.mu.Unlock()
 	if b != nil {

@@ -62,7 +62,9 @@ func (m *Manager) Publish(ctx context.Context, req Request) (*Feed, error) {
 	return f, nil
 }
 
-// refuse logs and tells a refusal, and returns the error for the publisher.
+// refuse logs and tells a refusal, and returns the error for the publisher. It
+// does so once a second for each channel, and for all wrong keys together, as
+// anybody can have as many refusals as they like.
 func (m *Manager) refuse(ctx context.Context, ch resource.Channel, req Request, err error) error {
 	var refused *Refused
 	if !errors.As(err, &refused) {
@@ -73,6 +75,9 @@ func (m *Manager) refuse(ctx context.Context, ch resource.Channel, req Request, 
 		}
 	}
 	metrics.PublishersRefused.WithLabelValues(refused.Code).Inc()
+	if !m.mayTell(ch.ID()) {
+		return refused
+	}
 	m.Log.Warn("publisher refused", "channel", ch.ID(), "protocol", req.Protocol, "remote", req.RemoteAddr,
 		"code", refused.Code, "reason", refused.Reason)
 	if ch.ARN == "" {
@@ -86,4 +91,16 @@ func (m *Manager) refuse(ctx context.Context, ch resource.Channel, req Request, 
 		m.Log.Error("refusal cannot be told", "channel", ch.ID(), "error", err)
 	}
 	return refused
+}
+
+// mayTell says whether a refusal is the first of its second.
+func (m *Manager) mayTell(channelID string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	if last, ok := m.refused[channelID]; ok && now.Sub(last) < time.Second {
+		return false
+	}
+	m.refused[channelID] = now
+	return true
 }
