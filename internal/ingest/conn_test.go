@@ -196,7 +196,7 @@ func reread(t *testing.T, in []byte) (sent []message, named bool) {
 	if err := w.open(); err != nil {
 		t.Fatal(err)
 	}
-	w.accepted()
+	w.accepted(func(int) error { return nil })
 	for {
 		m, err := w.read()
 		if err != nil {

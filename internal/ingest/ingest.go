@@ -31,8 +31,8 @@ type Feed interface {
 	// Describe comes before the first Write, and again whenever something in
 	// the description changes.
 	Describe(d media.Description) error
-	// Received tells that a message of n bytes of media came, whatever becomes
-	// of it; an error ends the stream.
+	// Received tells that n bytes came, whatever they are of and becomes of
+	// them; an error ends the stream.
 	Received(n int) error
 	// Write takes a frame whose times are 90 kHz ticks on the publisher's
 	// clock, wraps and jumps included.

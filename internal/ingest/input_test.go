@@ -81,7 +81,6 @@ func TestInputs(t *testing.T) {
 			feed := newRecordedFeed()
 			c := &rtmpConn{feed: feed, demux: flvDemuxer{in: &intake{feed: feed}}}
 			var err error
-			sent := 0
 			for _, step := range strings.Fields(tt.in) {
 				name, at, _ := strings.Cut(step, "@")
 				m, known := inputs[name]
@@ -89,7 +88,6 @@ func TestInputs(t *testing.T) {
 				if !known || numErr != nil {
 					t.Fatalf("no such step: %s", step)
 				}
-				sent++
 				m.timestamp = uint32(ms)
 				if err = c.media(m, time.Time{}); err != nil {
 					break
@@ -102,9 +100,6 @@ func TestInputs(t *testing.T) {
 			}
 			if got := told(feed); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
-			}
-			if len(feed.received) != sent {
-				t.Errorf("%d messages sent, %d told", sent, len(feed.received))
 			}
 		})
 	}

@@ -128,7 +128,7 @@ func (c *rtmpConn) session(ctx context.Context, cancel context.CancelCauseFunc) 
 		}
 	})
 	c.settled()
-	c.wire.accepted()
+	c.wire.accepted(feed.Received)
 	c.log = c.log.With("channel", feed.ChannelID(), "stream", feed.StreamID())
 	c.log.Info("publisher connected", "agent", c.agent)
 	if err := c.wire.publishing(); err != nil {
@@ -168,9 +168,6 @@ func (c *rtmpConn) receive() error {
 
 // media takes in a message of the stream.
 func (c *rtmpConn) media(m message, arrived time.Time) error {
-	if err := c.feed.Received(len(m.body)); err != nil {
-		return err
-	}
 	if m.kind != msgAggregate {
 		return c.unpack(m, arrived)
 	}

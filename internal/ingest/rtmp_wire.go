@@ -82,7 +82,10 @@ type wire struct {
 	window    uint64 // of them to be acknowledged; 0 for none
 	confirmed uint64 // of them acknowledged
 	limited   bool   // maxBeforePublish holds
-	err       error  // that the connection returned last
+	// count takes the bytes that came since it was called last, once the
+	// client publishes; its error ends the connection.
+	count func(n int) error
+	err   error // that the connection returned last
 }
 
 func newWire(conn net.Conn) *wire {
@@ -102,6 +105,11 @@ func (w *wireConn) Read(b []byte) (int, error) {
 	}
 	n, err := w.conn.Read(b)
 	w.received += uint64(n)
+	if w.count != nil && n > 0 {
+		if err := w.count(n); err != nil {
+			return n, err
+		}
+	}
 	if w.window > 0 && w.received-w.confirmed >= w.window && err == nil {
 		// RTMP 1.0 §5.4.3. Here and not between messages: a publisher may
 		// wait for it in the middle of a long one.
@@ -144,9 +152,11 @@ func (w *wire) open() error {
 	return nil
 }
 
-// accepted lifts the limits that hold before publishing.
-func (w *wire) accepted() {
-	w.limited, w.chunks.limit = false, maxAssembling
+// accepted lifts the limits that hold before publishing. From here every byte
+// is told to count, whatever it is of: a limit that held for media alone would
+// let a client send what it likes of anything else.
+func (w *wire) accepted(count func(n int) error) {
+	w.limited, w.chunks.limit, w.count = false, maxAssembling, count
 }
 
 // read returns the next message that is not for the protocol itself. An error
