@@ -341,7 +341,7 @@ func (c *Cutter) witness(f *media.Frame) {
 // ahead it is set back by half of the time, so that segments always begin one
 // after the other.
 func (c *Cutter) clock() time.Time {
-	if !c.part.Segment || len(c.part.Video) == 0 || c.part.Video[0].DTS != c.part.Start {
+	if !c.part.Segment || len(c.part.Video) == 0 || c.part.Video[0].DTS != c.part.Start || c.anchor.IsZero() {
 		return c.now
 	}
 	at := c.anchor.Add(c.part.Start.Duration(media.VideoRate))

@@ -171,15 +171,23 @@ func (w *Window) write(e *edge, c *Chunk, cmaf []byte) (*edge, error) {
 func (w *Window) begin(next *edge, rec *entry, n *numbering, c *Chunk) error {
 	now := time.Now()
 	s := &mediaSegment{time: c.Time}
-	if last := next.last(); last != nil && s.time.Before(last.until()) {
-		s.time = last.until() // a publisher was faster than the clock and is back
+	if last := next.last(); last != nil {
+		// A publisher who was faster than the clock has left it ahead. A stream
+		// that goes on is brought back as the cutter does it, a join never is.
+		earliest := last.until()
+		if !c.Discontinuity && !next.gap {
+			earliest = last.time.Add(last.duration().Duration(media.VideoRate) / 2)
+		}
+		if s.time.Before(earliest) {
+			s.time = earliest
+		}
 	}
 	switch {
 	case n.msn == 0:
 		// A later run of the same channel has the same URIs but for the
-		// number, and caches keep media for good: counting from the clock
-		// never gives a number twice, as most segments last a second and more.
-		n.msn = now.Unix()
+		// number, and caches keep media: counting from the clock gives no
+		// number twice, as there are less than a thousand segments a second.
+		n.msn = now.UnixMilli()
 	case c.Discontinuity || next.gap:
 		s.discontinuity = true
 		n.discontinuities++
@@ -216,7 +224,7 @@ func (w *Window) begin(next *edge, rec *entry, n *numbering, c *Chunk) error {
 // publish puts next in the place of e and wakes who waits for that.
 func (w *Window) publish(e, next *edge) {
 	if w.cfg.NoParts && next.open && next.lastClosed() == e.lastClosed() {
-		next.superseded = e.superseded // nothing that a reader waits for
+		next.superseded, next.texts = e.superseded, e.texts // nothing that a reader sees
 		w.edge.Store(next)
 		return
 	}

@@ -24,9 +24,12 @@ type edge struct {
 	ended    bool     // ENDLIST
 	closed   bool     // nothing is served any more
 
-	superseded chan struct{}     // closed when another edge is in this one's place
-	texts      [2 * codings]text // see edge.text
+	superseded chan struct{} // closed when another edge is in this one's place
+	texts      *texts        // one for each version of the playlist
 }
+
+// texts are the forms of one playlist, see edge.text.
+type texts [2 * codings]text
 
 // text is a rendering that is made once.
 type text struct {
@@ -95,7 +98,7 @@ func (e *edge) copy() *edge {
 	return &edge{
 		cfg: e.cfg, segments: slices.Clone(e.segments), unlisted: e.unlisted, sisters: e.sisters,
 		open: e.open, gap: e.gap, ended: e.ended, closed: e.closed,
-		superseded: make(chan struct{}),
+		superseded: make(chan struct{}), texts: new(texts),
 	}
 }
 

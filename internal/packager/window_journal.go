@@ -126,7 +126,7 @@ func (e *edge) entries() (recs [][]byte) {
 
 // recover reads the journal and makes the folder agree with it.
 func (w *Window) recover() error {
-	e := &edge{cfg: &w.cfg, gap: true, superseded: make(chan struct{})}
+	e := &edge{cfg: &w.cfg, gap: true, superseded: make(chan struct{}), texts: new(texts)}
 	var of *initSection
 	log, err := journal.Open(filepath.Join(w.cfg.Dir, journalName), func(rec []byte) error {
 		var r entry

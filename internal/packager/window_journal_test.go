@@ -198,18 +198,18 @@ func TestHole(t *testing.T) {
 		want []int // the segments left, by number
 	}{
 		{"none", func(string) error { return nil }, []int{0, 1, 2, 3}},
-		{"oldest gone", func(dir string) error { return os.Remove(dir + "/946684800.m4s") }, []int{1, 2, 3}},
-		{"short", func(dir string) error { return os.Truncate(dir+"/946684801.m4s", 2999) }, []int{2, 3}},
+		{"oldest gone", func(dir string) error { return os.Remove(dir + "/946684800000.m4s") }, []int{1, 2, 3}},
+		{"short", func(dir string) error { return os.Truncate(dir+"/946684800001.m4s", 2999) }, []int{2, 3}},
 		{"two", func(dir string) error {
-			return errors.Join(os.Truncate(dir+"/946684801.m4s", 2999), os.Truncate(dir+"/946684802.m4s", 0))
+			return errors.Join(os.Truncate(dir+"/946684800001.m4s", 2999), os.Truncate(dir+"/946684800002.m4s", 0))
 		}, []int{3}},
-		{"last gone", func(dir string) error { return os.Remove(dir + "/946684803.m4s") }, []int{0, 1, 2}},
+		{"last gone", func(dir string) error { return os.Remove(dir + "/946684800003.m4s") }, []int{0, 1, 2}},
 		{"last two gone", func(dir string) error {
-			return errors.Join(os.Truncate(dir+"/946684803.m4s", 0), os.Remove(dir+"/946684802.m4s"))
+			return errors.Join(os.Truncate(dir+"/946684800003.m4s", 0), os.Remove(dir+"/946684800002.m4s"))
 		}, []int{0, 1}},
-		{"longer than told", func(dir string) error { return os.Truncate(dir+"/946684802.m4s", 5000) }, []int{0, 1, 2, 3}},
+		{"longer than told", func(dir string) error { return os.Truncate(dir+"/946684800002.m4s", 5000) }, []int{0, 1, 2, 3}},
 		{"strangers", func(dir string) error {
-			return errors.Join(os.WriteFile(dir+"/946684777.m4s", nil, 0o600), os.WriteFile(dir+"/946684804.m4s", nil, 0o600))
+			return errors.Join(os.WriteFile(dir+"/946684777.m4s", nil, 0o600), os.WriteFile(dir+"/946684800004.m4s", nil, 0o600))
 		}, []int{0, 1, 2, 3}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -262,14 +262,14 @@ func TestAllLost(t *testing.T) {
 		s.join = true
 		s.segment(3)
 		w.Close()
-		os.Remove(dir + "/946684800.m4s")
-		os.Remove(dir + "/946684801.m4s")
+		os.Remove(dir + "/946684800000.m4s")
+		os.Remove(dir + "/946684800001.m4s")
 		s.w = open(t, packager.WindowConfig{Dir: dir})
 		if _, err := s.w.Playlist(t.Context(), now); !errors.Is(err, packager.ErrEmpty) {
 			t.Errorf("error %v", err)
 		}
 		s.segment(-1)
-		if text := playlist(t, s.w); !strings.Contains(text, "SEQUENCE:946684802\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXT-X-DISCONTINUITY\n") {
+		if text := playlist(t, s.w); !strings.Contains(text, "SEQUENCE:946684800002\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n#EXT-X-DISCONTINUITY\n") {
 			t.Errorf("playlist:\n%s", text)
 		}
 	})

@@ -21,14 +21,14 @@ func TestRenditionReports(t *testing.T) {
 		want    string
 	}{
 		{"empty", false, func(*source, *packager.Window) {}, ""},
-		{"first part", false, func(s *source, _ *packager.Window) { s.segment(-1) }, ",LAST-MSN=946684800,LAST-PART=0\n"},
-		{"within a segment", false, func(s *source, _ *packager.Window) { s.segment(3); s.segment(-2) }, ",LAST-MSN=946684801,LAST-PART=1\n"},
-		{"between segments", false, func(s *source, _ *packager.Window) { s.segment(3) }, ",LAST-MSN=946684800,LAST-PART=2\n"},
-		{"publisher gone", false, func(s *source, w *packager.Window) { s.segment(-2); w.Interrupt() }, ",LAST-MSN=946684800,LAST-PART=1\n"},
-		{"ended", false, func(s *source, w *packager.Window) { s.segment(-2); w.End() }, ",LAST-MSN=946684800,LAST-PART=1\n"},
+		{"first part", false, func(s *source, _ *packager.Window) { s.segment(-1) }, ",LAST-MSN=946684800000,LAST-PART=0\n"},
+		{"within a segment", false, func(s *source, _ *packager.Window) { s.segment(3); s.segment(-2) }, ",LAST-MSN=946684800001,LAST-PART=1\n"},
+		{"between segments", false, func(s *source, _ *packager.Window) { s.segment(3) }, ",LAST-MSN=946684800000,LAST-PART=2\n"},
+		{"publisher gone", false, func(s *source, w *packager.Window) { s.segment(-2); w.Interrupt() }, ",LAST-MSN=946684800000,LAST-PART=1\n"},
+		{"ended", false, func(s *source, w *packager.Window) { s.segment(-2); w.End() }, ",LAST-MSN=946684800000,LAST-PART=1\n"},
 		{"closed", false, func(s *source, w *packager.Window) { s.segment(-2); w.Close() }, ""},
 		{"no whole segment and no parts", true, func(s *source, _ *packager.Window) { s.segment(-2) }, ""},
-		{"no parts", true, func(s *source, _ *packager.Window) { s.segment(2); s.segment(-2) }, ",LAST-MSN=946684800\n"},
+		{"no parts", true, func(s *source, _ *packager.Window) { s.segment(2); s.segment(-2) }, ",LAST-MSN=946684800000\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

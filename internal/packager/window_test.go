@@ -128,7 +128,7 @@ func read(t testing.TB, w *packager.Window, name string) string {
 }
 
 // first is the number of a window's first segment on the clock of synctest.
-const first = 946684800
+const first = 946684800000
 
 func TestBlockingReload(t *testing.T) {
 	ms := time.Millisecond
@@ -264,10 +264,10 @@ func TestOpen(t *testing.T) {
 		read(t, w, fmt.Sprintf("init-%d.mp4", first))
 		began := time.Now()
 		for _, name := range []string{
-			"", ".", "..", "journal", ".m4s", "-1.m4s", "+946684800.m4s", "0946684800.m4s", "946684800.m4s/", "946684800..m4s",
-			"946684800.00.m4s", "946684800.0.0.m4s", "946684800.3.m4s", "946684799.m4s", "946684804.m4s", "946684804.3.m4s",
-			"946684805.0.m4s", "init-0.mp4", "init-946684801.mp4", "init-946684800", "99999999999999999999.m4s", "９.m4s",
-			"946684800.99999999999999999999.m4s", "../" + filepath.Base(t.TempDir()) + "/946684800.m4s",
+			"", ".", "..", "journal", ".m4s", "-1.m4s", "+946684800000.m4s", "0946684800.m4s", "946684800000.m4s/", "946684800000..m4s",
+			"946684800000.00.m4s", "946684800000.0.0.m4s", "946684800000.3.m4s", "946684799.m4s", "946684800004.m4s", "946684800004.3.m4s",
+			"946684800005.0.m4s", "init-0.mp4", "init-946684800001.mp4", "init-946684800000", "99999999999999999999.m4s", "９.m4s",
+			"946684800000.99999999999999999999.m4s", "../" + filepath.Base(t.TempDir()) + "/946684800000.m4s",
 		} {
 			if _, err := w.Open(t.Context(), name); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("open %q: %v", name, err)
@@ -358,7 +358,7 @@ func TestSliding(t *testing.T) {
 	})
 }
 
-// Program date and time never goes back, whatever a publisher who joins says.
+// Program date and time never goes back at a join, whatever the publisher says, and then step by step.
 func TestProgramDateTime(t *testing.T) {
 	w := open(t, packager.WindowConfig{Dir: t.TempDir()})
 	s := newSource(t, w)
@@ -367,7 +367,7 @@ func TestProgramDateTime(t *testing.T) {
 	s.join = true
 	s.segment(3)
 	s.segment(-1)
-	for _, want := range []string{"03:02:01.000Z", "03:02:02.000Z", "03:02:03.000Z"} {
+	for _, want := range []string{"03:02:01.000Z", "03:02:02.000Z", "03:02:02.500Z"} {
 		if text := playlist(t, w); !strings.Contains(text, "#EXT-X-PROGRAM-DATE-TIME:2026-05-04T"+want) {
 			t.Errorf("no segment at %s in\n%s", want, text)
 		}

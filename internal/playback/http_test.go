@@ -71,7 +71,7 @@ func TestHTTP(t *testing.T) {
 		{"playlist, blocking, long gone", "GET", list + "?_HLS_msn=0&_HLS_part=0", "", 200, []string{forLong}, plain},
 		{"playlist, delta", "GET", list + "?_HLS_skip=YES", "", 200, []string{now}, "*"},
 		{"playlist, parameters of a player", "GET", list + "?_HLS_push=1&_hls_msn=x&msn=&&=&%zz=1;_HLS_part=x", "", 200, []string{now}, plain},
-		{"playlist, ahead", "GET", list + "?_HLS_msn=9000000000", "", 400, []string{"Content-Type: application/json", "Cache-Control: no-store", "ETag:", "Content-Encoding:"}, "*"},
+		{"playlist, ahead", "GET", list + "?_HLS_msn=9000000000000", "", 400, []string{"Content-Type: application/json", "Cache-Control: no-store", "ETag:", "Content-Encoding:"}, "*"},
 
 		{"segment", "GET", whole, "", 200, []string{"Content-Type: video/mp4", immutable, ranges, "ETag: " + etag, "Content-Length: 54", "Vary:", "Content-Encoding:"}, all},
 		{"segment, coded", "GET", whole, "Accept-Encoding: gzip, br", 200, []string{"Content-Encoding:"}, all},
@@ -290,7 +290,7 @@ func TestCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newStation(t)
 		st.channel("abc", 5, nil)
-		target := st.tune("abc") + "?_HLS_msn=946684805&_HLS_part=0"
+		target := st.tune("abc") + "?_HLS_msn=946684800005&_HLS_part=0"
 		ctx, stop := context.WithCancelCause(t.Context())
 		const viewers = 1000
 		answers := make(chan *http.Response, viewers)
@@ -388,11 +388,11 @@ func TestBroadcastAnew(t *testing.T) {
 			st.channel("abc", 3, nil)
 			old.Window.Close()
 		})
-		res := st.get(list + "?_HLS_msn=946684805&_HLS_part=0")
+		res := st.get(list + "?_HLS_msn=946684800005&_HLS_part=0")
 		if res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
 			t.Errorf("who waits: %s %v", res.Status, res.Header)
 		}
-		if res := st.get(list); res.StatusCode != 200 || !strings.Contains(body(t, res), "#EXT-X-MEDIA-SEQUENCE:946684801\n") {
+		if res := st.get(list); res.StatusCode != 200 || !strings.Contains(body(t, res), "#EXT-X-MEDIA-SEQUENCE:946684801000\n") {
 			t.Errorf("who comes again: %s", res.Status)
 		}
 		time.AfterFunc(time.Second, func() {
@@ -402,7 +402,7 @@ func TestBroadcastAnew(t *testing.T) {
 			st.mu.Unlock()
 			last.Window.Close()
 		})
-		if res := st.get(list + "?_HLS_msn=946684804&_HLS_part=0"); res.StatusCode != 404 {
+		if res := st.get(list + "?_HLS_msn=946684801003&_HLS_part=0"); res.StatusCode != 404 {
 			t.Errorf("who waits for the last: %s", res.Status)
 		}
 	})

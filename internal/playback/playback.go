@@ -10,7 +10,7 @@
 //
 // Every URI is relative to the playlist it stands in, so a proxy may serve all
 // of it below another path. Media is the same for all viewers and never
-// changes under its name: caches in front keep it for good.
+// changes under its name: caches in front may keep it.
 //
 // A session is a sealed token, not an entry in a table: it outlives restarts,
 // and any server with the same key knows it.

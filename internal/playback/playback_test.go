@@ -230,8 +230,8 @@ func TestRefusals(t *testing.T) {
 			{"GET", "/api/video/v1/us-east-1.123456789012.channel.abc", 404, "transcode_does_not_exist", ""},
 			{"GET", "/api/video/v1/us-west-2.123456789012.channel.abc.m3u8", 404, "transcode_does_not_exist", ""},
 			{"GET", "/api/video/v1/us-east-1.123456789012.channel.private.m3u8", 403, "invalid_playback_auth_token", ""},
-			{"GET", "/live/private/946684800.m4s", 404, "transcode_does_not_exist", ""},
-			{"GET", "/live/offline/946684800.m4s", 404, "transcode_does_not_exist", ""},
+			{"GET", "/live/private/946684800000.m4s", 404, "transcode_does_not_exist", ""},
+			{"GET", "/live/offline/946684800000.m4s", 404, "transcode_does_not_exist", ""},
 			{"GET", "/live/abc/946684799.m4s", 404, "media_does_not_exist", ""},
 			{"GET", "/live/abc/journal", 404, "media_does_not_exist", ""},
 			{"GET", list + "?_HLS_msn=x", 400, "invalid_parameter", "_HLS_msn"},
@@ -240,7 +240,7 @@ func TestRefusals(t *testing.T) {
 			{"GET", list + "?_HLS_msn=1&_HLS_part=1.5", 400, "invalid_parameter", "_HLS_part"},
 			{"GET", list + "?_HLS_msn=1&_HLS_part=9999999999999999999999", 400, "invalid_parameter", "_HLS_part"},
 			{"GET", list + "?_HLS_part=1", 400, "invalid_parameter", "_HLS_part"},
-			{"GET", list + "?_HLS_msn=946684805", 400, "invalid_parameter", "_HLS_msn"},
+			{"GET", list + "?_HLS_msn=946684800005", 400, "invalid_parameter", "_HLS_msn"},
 			{"GET", list + "?_HLS_msn=9223372036854775807&_HLS_part=2147483647", 400, "invalid_parameter", "_HLS_msn"},
 			{"GET", list + "?_HLS_msn=9223372036854775808", 400, "invalid_parameter", "_HLS_msn"},
 			{"GET", list + "?_HLS_msn=1&_HLS_part=2147483648", 400, "invalid_parameter", "_HLS_part"},
@@ -253,7 +253,7 @@ func TestRefusals(t *testing.T) {
 			{"GET", strings.Replace(list, session, strings.Repeat("A", 9000), 1), 414, "uri_too_long", ""},
 			{"GET", list + "?" + strings.Repeat("a", 9000), 414, "uri_too_long", ""},
 			{"POST", list, 405, "method_not_allowed", ""},
-			{"DELETE", "/live/abc/946684800.m4s", 405, "method_not_allowed", ""},
+			{"DELETE", "/live/abc/946684800000.m4s", 405, "method_not_allowed", ""},
 		} {
 			res := st.do(tt.method, tt.target)
 			var said []tells
@@ -294,10 +294,10 @@ func TestBlocking(t *testing.T) {
 			text   string
 			after  time.Duration
 		}{
-			{"held already", nil, "?_HLS_msn=946684801", 200, "public, max-age=24", "", 0},
-			{"comes", func() { st.part(v, true, false) }, "?_HLS_msn=946684803&_HLS_part=0", 200, "public, max-age=24", "946684803.0.m4s", time.Second},
-			{"does not come", nil, "?_HLS_msn=946684803&_HLS_part=1", 200, "no-cache", "946684803.0.m4s", 3 * time.Second},
-			{"server stops", func() { v.Window.Close() }, "?_HLS_msn=946684803&_HLS_part=1", 503, "no-store", "stopping", time.Second},
+			{"held already", nil, "?_HLS_msn=946684800001", 200, "public, max-age=24", "", 0},
+			{"comes", func() { st.part(v, true, false) }, "?_HLS_msn=946684800003&_HLS_part=0", 200, "public, max-age=24", "946684800003.0.m4s", time.Second},
+			{"does not come", nil, "?_HLS_msn=946684800003&_HLS_part=1", 200, "no-cache", "946684800003.0.m4s", 3 * time.Second},
+			{"server stops", func() { v.Window.Close() }, "?_HLS_msn=946684800003&_HLS_part=1", 503, "no-store", "stopping", time.Second},
 			{"channel is gone", func() { st.mu.Lock(); delete(st.views, "abc"); st.mu.Unlock() }, "", 200, "no-cache", "", 0},
 			{"channel has gone", nil, "", 404, "public, max-age=1", "Can not find channel", 0},
 		} {
@@ -333,7 +333,7 @@ func TestHostilePaths(t *testing.T) {
 	defer server.Close()
 	for _, path := range []string{
 		"/live/abc/..%2fjournal", "/live/abc/../../etc/passwd", "/live/abc/%2e%2e/abc/journal", "/live/abc//etc/passwd",
-		"/live/..%2f..%2fetc/passwd", "/live/abc/%00", "/live/%00/946684800.m4s", "/live/abc/946684800.m4s%00", "/live/abc/journal.new",
+		"/live/..%2f..%2fetc/passwd", "/live/abc/%00", "/live/%00/946684800000.m4s", "/live/abc/946684800000.m4s%00", "/live/abc/journal.new",
 		"/live/abc/" + strings.Repeat("9", 5000) + ".m4s", "/live/" + strings.Repeat("a/", 500), "/live/abc/.", "/live/abc/%2e", "/live/abc/",
 		"/v/" + session + "/abc%2f..%2fabc/playlist.m3u8", "/v/" + session + "%2fabc/playlist.m3u8", "/v/../abc/playlist.m3u8", "/v///playlist.m3u8",
 		"/v/%ff%fe/abc/playlist.m3u8", "/v/" + session + "/abc/journal", "/v/" + session + "/abc/playlist.m3u8/x",
