@@ -26,6 +26,8 @@ type tlsPort struct {
 	http *handover
 	rtmp func(ctx context.Context, conn net.Conn)
 	log  *slog.Logger
+
+	opening chan struct{} // has one for each connection being opened
 }
 
 // openingTimeout bounds a connection's handshake, and again the wait for its
@@ -49,6 +51,8 @@ func newTLSPort(ln net.Listener, c *certificate, rtmp func(context.Context, net.
 		http: &handover{addr: ln.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})},
 		rtmp: rtmp,
 		log:  log,
+
+		opening: make(chan struct{}, maxConnections()/4),
 	}
 }
 
@@ -87,8 +91,15 @@ func (p *tlsPort) Run(ctx context.Context) error {
 
 // open finds out what a connection speaks and hands it on.
 func (p *tlsPort) open(ctx context.Context, raw net.Conn) {
+	select {
+	case p.opening <- struct{}{}:
+	default: // too many at once, so that none takes long
+		raw.Close()
+		return
+	}
 	conn := tls.Server(raw, p.tls)
 	first, err := p.shake(ctx, conn)
+	<-p.opening
 	switch {
 	case err != nil:
 		p.log.Debug("TLS connection not opened", "remote", raw.RemoteAddr().String(), "error", err)

@@ -18,6 +18,7 @@ import (
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
 	"github.com/versity/versitygw/s3api"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -54,6 +55,8 @@ const (
 // A process can have one at a time: the gateway keeps the process's working
 // directory at Dir while it runs, and its names are relative to it.
 func Serve(ctx context.Context, cfg ServeConfig) error {
+	// Beyond that, clients wait: the process has other things to open.
+	cfg.Listener = netutil.LimitListener(cfg.Listener, maxConnections)
 	defer cfg.Listener.Close()
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make folder of buckets: %w", err)
