@@ -11,7 +11,7 @@ import (
 
 // skew is how far a picture and the sound that was sent with it may be moved
 // apart. People notice 45 ms of early sound (EBU R37).
-const skew = 45 * time.Millisecond
+const skew = 40 * time.Millisecond
 
 // digest names a picture by its slices, or an audio frame by all of it.
 func digest(video bool, data []byte) (d [sha256.Size]byte) {
@@ -70,13 +70,18 @@ func compareClocks(sent []source, seen []hls.Sample, rigid bool) (wrong []string
 	}
 
 	var pictures, lost, matched, frames int
+	var alone int      // audio frames that are not sent twice, and can be compared with a picture
 	var last, gone int // pictures: the index of the last one seen; how many were missed before it
 	var offset, first time.Duration
 	var worst time.Duration
 	piece, begun := -1, false
 	for _, s := range sent {
 		f, ok := known[digest(s.video, s.data)]
-		unique := repeated[digest(s.video, s.data)] == 1 && f.times == 1
+		once := repeated[digest(s.video, s.data)] == 1
+		unique := once && f.times == 1
+		if once && !s.video && s.piece == piece {
+			alone++
+		}
 		switch {
 		case s.video && !begun && !s.key:
 		case s.video:
@@ -115,6 +120,9 @@ func compareClocks(sent []source, seen []hls.Sample, rigid bool) (wrong []string
 	}
 	if gone > 0 {
 		complain("%d pictures of %d are missing", gone, last)
+	}
+	if alone > 20 && matched < alone/2 {
+		complain("of %d audio frames %d were seen", alone, matched)
 	}
 	if worst.Abs() > skew {
 		complain("sound was moved by %v against the pictures", worst)

@@ -72,7 +72,7 @@ func inputs(t *testing.T) []input {
 		{name: "2 fps, no audio", arguments: live("2", 4, 0, "", 0)},
 		{name: "varying rate", arguments: append(live("30", 60, 2, "48000", 2), "-vf", `select=mod(n\,7)*mod(n\,5)`, "-fps_mode", "vfr")},
 		{name: "varying rate, holes", arguments: append(live("60", 40, 0, "44100", 1), "-vf", `select=lt(mod(n\,97)\,50)`, "-fps_mode", "vfr")},
-		{name: "open GOPs of changing length", arguments: append(live("30", 250, 2, "48000", 2), "-sc_threshold", "40", "-keyint_min", "10",
+		{name: "GOPs of changing length", arguments: append(live("30", 250, 2, "48000", 2), "-sc_threshold", "40", "-keyint_min", "10",
 			"-x264-params", "open-gop=0", "-vf", "select=gt(mod(n\\,45)\\,0),negate=enable=lt(mod(t\\,3)\\,1)", "-fps_mode", "vfr")},
 		{name: "audio late", arguments: late(0, 700*time.Millisecond)},
 		{name: "video late", arguments: late(700*time.Millisecond, 0)},

@@ -75,7 +75,10 @@ func (v *viewer) report() {
 	if more := len(all) - 8; more > 0 {
 		v.t.Errorf("and %d more complaints", more)
 	}
-	if p := v.Newest(); p != nil && p.Ended != v.ended {
+	switch p := v.Newest(); {
+	case p == nil:
+		v.t.Error("the viewer saw nothing")
+	case p.Ended != v.ended:
 		v.t.Errorf("the playlist has ended: %t, not %t", p.Ended, v.ended)
 	}
 }

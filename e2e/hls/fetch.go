@@ -36,7 +36,9 @@ const (
 // fetch asks for a URL, and looks at what all answers must have. An answer with
 // another status than 200 is no error.
 func (c *Checker) fetch(ctx context.Context, url string, header ...string) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	patience, cancel := context.WithTimeout(ctx, 2*(maxWait+slack)) // who never answers is told of, too
+	defer cancel()
+	req, err := http.NewRequestWithContext(patience, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
