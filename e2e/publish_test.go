@@ -99,6 +99,7 @@ func TestSecondPublisherIsRefused(t *testing.T) {
 	c := s.newChannel()
 	first := c.publish(testPicture())
 	stream := c.waitLive()
+	c.viewer.newest()
 	second := publish(t, c.rtmp(), testPicture())
 	if err := second.waitEnd(15 * time.Second); err == nil {
 		t.Error("ffmpeg is content")
