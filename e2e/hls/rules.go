@@ -89,8 +89,8 @@ func (c *Checker) checkHead(p *Playlist) {
 	if p.Control["CAN-BLOCK-RELOAD"] != "YES" {
 		c.complain("4.4.3.8", p, control, "CAN-BLOCK-RELOAD is not YES")
 	}
-	if d := p.Control.Seconds("PART-HOLD-BACK"); p.PartTarget > 0 && d < 3*p.PartTarget {
-		c.complain("4.4.3.8", p, control, "PART-HOLD-BACK is %v, less than three part target durations", d)
+	if d := p.Control.Seconds("PART-HOLD-BACK"); p.PartTarget > 0 && d < 2*p.PartTarget {
+		c.complain("4.4.3.8", p, control, "PART-HOLD-BACK is %v, less than two part target durations", d)
 	}
 }
 

@@ -10,10 +10,12 @@ import (
 )
 
 // Durations that a playlist's EXT-X-SERVER-CONTROL tells players (RFC 8216bis
-// §4.4.3.8).
+// §4.4.3.8). Two and a half parts are between the two that players must keep from
+// the end and the three that they should: enough for hls.js to play without a
+// stall, and a sixth of a second closer to the broadcaster.
 const (
 	holdBack     = 3 * TargetDuration // distance from the end, of players that use no parts
-	partHoldBack = 3 * PartTarget     // of those that do
+	partHoldBack = PartTarget * 5 / 2 // of those that do
 	canSkipUntil = 6 * TargetDuration // what lies further back, a delta update leaves out
 )
 
