@@ -13,18 +13,26 @@ import (
 	"time"
 )
 
-// tab is a page in a browser of its own.
-type tab struct {
+// chromium is a browser that runs until the test ends.
+type chromium struct {
 	t     testing.TB
 	stdin io.Writer
 	lines *bufio.Scanner
 	files string // of screenshots
+	tabs  int
+}
+
+// tab is a page in a browser, with caches of its own.
+type tab struct {
+	*chromium
+	number int
 }
 
 // seen is what the page shows.
 type seen struct {
 	Marked     bool     // the page is the one that was opened
 	Time       float64  // of the video, in seconds
+	Ended      bool     // the video has
 	Width      int      // of the picture
 	Variance   float64  // of its brightness
 	AudioBytes int      // decoded
@@ -34,9 +42,9 @@ type seen struct {
 	Problems   []string // of the page
 }
 
-func openTab(t testing.TB, url string) *tab {
+func startChromium(t testing.TB) *chromium {
 	t.Helper()
-	cmd := exec.Command("node", "watch.mjs", browser(t), url)
+	cmd := exec.Command("node", "watch.mjs", browser(t))
 	cmd.Dir = "browser"
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -69,7 +77,15 @@ func openTab(t testing.TB, url string) *tab {
 	if files, err = filepath.Abs(files); err != nil {
 		t.Fatal(err)
 	}
-	return &tab{t: t, stdin: stdin, lines: bufio.NewScanner(stdout), files: files}
+	return &chromium{t: t, stdin: stdin, lines: bufio.NewScanner(stdout), files: files}
+}
+
+// open opens a page.
+func (b *chromium) open(url string) *tab {
+	b.t.Helper()
+	b.ask("open " + url)
+	b.tabs++
+	return &tab{b, b.tabs - 1}
 }
 
 // browser is the path of Chromium, or of one of its kin.
@@ -87,16 +103,16 @@ func browser(t testing.TB) string {
 	return ""
 }
 
-func (b *tab) look() seen { b.t.Helper(); return b.ask("look") }
+func (b *tab) look() seen { b.t.Helper(); return b.ask(fmt.Sprint("look ", b.number)) }
 
 // picture looks, and saves a screenshot.
 func (b *tab) picture(name string) seen {
 	b.t.Helper()
 	name = strings.NewReplacer("/", "-", " ", "-").Replace(b.t.Name() + "-" + name)
-	return b.ask("picture " + filepath.Join(b.files, name+".png"))
+	return b.ask(fmt.Sprintf("picture %d %s", b.number, filepath.Join(b.files, name+".png")))
 }
 
-func (b *tab) ask(command string) (answer seen) {
+func (b *chromium) ask(command string) (answer seen) {
 	b.t.Helper()
 	if _, err := io.WriteString(b.stdin, command+"\n"); err != nil {
 		b.t.Fatal(err)

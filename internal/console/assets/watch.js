@@ -1,7 +1,7 @@
 // Plays one channel for as long as the page is open: waits for it when it is
 // offline, goes on through interruptions, and starts again after the end.
 //
-//   attempt → offline, ended or lost → look every 2 s → attempt → …
+//   attempt → offline, ended or lost → look every second → attempt → …
 //
 // An attempt is one player fed from one playback session. It mends what it can
 // by itself; only when that fails is it given up and a new one made.
@@ -16,7 +16,7 @@
   const query = new URLSearchParams(location.search);
 
   // Milliseconds.
-  const LOOK_EVERY = 2000; // while there is nothing to play
+  const LOOK_EVERY = 1000; // while there is nothing to play
   const TICK = 250;
   const STALE = 3000; // without a new part: the publisher, or the network, is gone
   const STUCK = 6000; // media in the buffer, and still no progress
