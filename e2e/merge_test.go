@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,12 @@ var (
 
 	killServerInGap breakage = func(s *server, p *publisher) {
 		p.kill()
+		eventually(s.t, 10*time.Second, "the server has seen the publisher go", func() error {
+			if !strings.Contains(string(s.logTail(1<<20)), "publisher disconnected") {
+				return errors.New("it has not")
+			}
+			return nil
+		})
 		s.kill()
 		s.start()
 	}

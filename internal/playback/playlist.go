@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -20,7 +19,10 @@ import (
 // How long caches may keep playlists. Under the URI of a blocking request they
 // always find what it asked for, so it is good for six target durations. Any
 // other answer would be good for half a part, but ages are whole seconds: it is
-// asked about again each time, by its ETag.
+// asked for again each time.
+//
+// Playlists have no ETag and are never sent by parts: Chromium's own player puts
+// bytes that it has of one version together with those of the next.
 var (
 	heldCache = []string{"public, max-age=" + strconv.Itoa(int(6*packager.TargetDuration/time.Second))}
 	edgeCache = []string{"no-cache"}
@@ -98,9 +100,9 @@ func (s *Server) media(w *answer, r *http.Request) error {
 		h["Cache-Control"] = heldCache
 	} else {
 		h["Cache-Control"] = edgeCache
-		h["Etag"] = []string{version(text)}
 	}
-	return send(w, r, bytes.NewReader(text))
+	sendText(w, http.StatusOK, text)
+	return nil
 }
 
 // wait blocks until the playlist holds what req asks for, a few seconds at
@@ -115,15 +117,6 @@ func wait(ctx context.Context, w *packager.Window, req packager.PlaylistRequest)
 		metrics.PlaybackBlocked.Observe(time.Since(began).Seconds())
 	}
 	return held, err
-}
-
-// versions makes the ETags of one run of the server.
-var versions = maphash.MakeSeed()
-
-// version is the ETag of a playlist as it is sent, in its coding. One of an
-// earlier run matches nothing.
-func version(text []byte) string {
-	return `"` + strconv.FormatUint(maphash.Bytes(versions, text), 36) + `"`
 }
 
 // view finds a channel that anybody may watch.

@@ -52,7 +52,7 @@ func send(w *answer, r *http.Request, content io.ReadSeeker) error {
 	return nil
 }
 
-// sendText answers with what is made for this request alone.
+// sendText answers with a text, whole.
 func sendText(w *answer, status int, text []byte) {
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(text))}
 	w.WriteHeader(status)
