@@ -13,8 +13,10 @@ const tolerance = 2 * time.Millisecond
 // be set again without a discontinuity.
 const reanchor = 300 * time.Millisecond
 
-// maxAhead is how far program date and time may be ahead of the clock.
-const maxAhead = time.Second
+// maxAhead is how far program date and time may be ahead of the clock. Where a
+// publisher stalled for longer than a segment and then made up for it, it is as
+// far ahead for a segment or two.
+const maxAhead = 3 * time.Second
 
 // checkVersion checks what can be told from one version alone.
 func (c *Checker) checkVersion(p *Playlist) {

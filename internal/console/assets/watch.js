@@ -102,6 +102,8 @@
   const config = {
     lowLatencyMode: true,
     liveSyncOnStallIncrease: 0, // the page keeps the distance
+    // Nothing of backBufferLength: where it is trimmed while the parts of a
+    // segment load, hls.js 1.7 may load nothing more for some seconds.
     manifestLoadPolicy: policy(10000, 0), // LOOK_EVERY does the rest
     playlistLoadPolicy: policy(15000, Infinity, persist),
     fragLoadPolicy: policy(30000, Infinity, persist),
@@ -174,7 +176,8 @@
         if (errors.length > 100) errors.shift();
         if (e.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) {
           calm = performance.now();
-          room = Math.min(room + part(), 4 * part());
+          // At the start there may not be more media yet.
+          if (began && calm - began > SETTLE) room = Math.min(room + part(), 4 * part());
         }
         if (!e.fatal) return;
         const code = e.response?.code;
