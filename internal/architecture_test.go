@@ -20,20 +20,21 @@ var bands = []struct {
 	{"command", []string{"cmd/anabranch"}},
 	{"app", []string{"internal/app"}},
 	{"edges", []string{
-		"internal/api", "internal/api/lowlatency", "internal/api/realtime", "internal/ingest", "internal/playback",
+		"internal/api", "internal/api/lowlatency", "internal/api/realtime", "internal/api/recordings", "internal/ingest", "internal/playback",
 		"internal/console", "internal/events", "internal/cluster", "internal/store",
 	}},
 	{"engines", []string{"internal/broadcast", "internal/recorder", "internal/stage", "internal/composition"}},
 	{"machines", []string{
 		"internal/packager", "internal/journal", "internal/transcode", "internal/rtc", "internal/objectstore", "internal/auth",
 	}},
-	{"words", []string{"internal/resource", "internal/media", "internal/metrics"}},
+	{"words", []string{"internal/resource", "internal/media", "internal/metrics", "internal/disk"}},
 }
 
 // sideways are the imports within one band that are meant to be.
 var sideways = map[string]string{
 	"internal/api/lowlatency": "internal/api",
 	"internal/api/realtime":   "internal/api",
+	"internal/api/recordings": "internal/api",
 	"internal/broadcast":      "internal/recorder",
 	"internal/packager":       "internal/journal",
 }

@@ -18,6 +18,7 @@ import (
 	"anabranch/internal/auth"
 	"anabranch/internal/broadcast"
 	"anabranch/internal/console"
+	"anabranch/internal/disk"
 	"anabranch/internal/ingest"
 	"anabranch/internal/objectstore"
 	"anabranch/internal/playback"
@@ -119,7 +120,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 		return err
 	}
 	if s.recorder, err = recorder.Open(ctx, recorder.Config{
-		Dir: s.dir.file("spool"), Objects: s.objects, Ledger: s.store, Place: s.place, Log: s.log,
+		Dir: s.dir.file("spool"), FS: disk.OS, Objects: s.objects, Ledger: s.store, Place: s.place, Log: s.log,
 	}); err != nil {
 		return err
 	}

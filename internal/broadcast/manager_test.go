@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"anabranch/internal/broadcast"
+	"anabranch/internal/disk"
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
 	"anabranch/internal/recorder"
@@ -77,7 +78,7 @@ func start(t *testing.T, dir string) *station {
 		t.Fatal(err)
 	}
 	rec, err := recorder.Open(ctx, recorder.Config{
-		Dir: filepath.Join(dir, "spool"), Objects: &bucket{}, Ledger: db, Place: place, Log: log,
+		Dir: filepath.Join(dir, "spool"), FS: disk.OS, Objects: &bucket{}, Ledger: db, Place: place, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

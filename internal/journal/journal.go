@@ -21,6 +21,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"anabranch/internal/disk"
 )
 
 // MaxRecord is the largest record, in bytes.
@@ -33,23 +35,24 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Log is an open journal. It is not for concurrent use, except that Sync may
 // run beside Append.
 type Log struct {
+	fs   disk.FS
 	path string
-	file *os.File
+	file disk.File
 	size int64
 	buf  []byte // one record with its header, reused
 	err  error  // a torn write that could not be undone; final
 }
 
-// Open opens the log at path, making an empty one when there is none. It calls
+// Open opens the log at path of fsys, making an empty one when there is none. It calls
 // replay with every whole record, oldest first; the bytes are valid during the
 // call only. An error of replay ends Open with that error. A torn or broken
 // tail is cut off.
-func Open(path string, replay func(rec []byte) error) (*Log, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+func Open(fsys disk.FS, path string, replay func(rec []byte) error) (*Log, error) {
+	file, err := fsys.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	l := &Log{path: path, file: file}
+	l := &Log{fs: fsys, path: path, file: file}
 	if l.size, err = scan(file, replay); err == nil {
 		err = file.Truncate(l.size)
 	}
@@ -161,14 +164,14 @@ func (l *Log) Rewrite(recs [][]byte) (err error) {
 		}
 		all = frame(all, rec)
 	}
-	next, err := os.OpenFile(l.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	next, err := l.fs.OpenFile(l.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("rewrite journal: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			next.Close()
-			os.Remove(next.Name())
+			_ = l.fs.Remove(l.path + ".new")
 			err = fmt.Errorf("rewrite journal: %w", err)
 		}
 	}()
@@ -178,12 +181,12 @@ func (l *Log) Rewrite(recs [][]byte) (err error) {
 	if err = next.Sync(); err != nil {
 		return err
 	}
-	if err = os.Rename(next.Name(), l.path); err != nil {
+	if err = l.fs.Rename(l.path+".new", l.path); err != nil {
 		return err
 	}
 	l.file.Close()
 	l.file, l.size, l.err = next, int64(len(all)), nil
-	if err := SyncDir(filepath.Dir(l.path)); err != nil {
+	if err := l.fs.SyncDir(filepath.Dir(l.path)); err != nil {
 		return fmt.Errorf("rewrite journal: %w", err)
 	}
 	return nil
@@ -191,13 +194,3 @@ func (l *Log) Rewrite(recs [][]byte) (err error) {
 
 // Close closes the file without syncing it.
 func (l *Log) Close() error { return l.file.Close() }
-
-// SyncDir makes the names in a folder durable: files made, renamed and removed.
-func SyncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}

@@ -9,13 +9,14 @@ import (
 	"slices"
 	"testing"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/journal"
 )
 
 func open(t *testing.T, path string) (*journal.Log, []string) {
 	t.Helper()
 	var recs []string
-	l, err := journal.Open(path, func(rec []byte) error {
+	l, err := journal.Open(disk.OS, path, func(rec []byte) error {
 		recs = append(recs, string(rec))
 		return nil
 	})
@@ -128,7 +129,7 @@ func TestReplayError(t *testing.T) {
 	l, _ := open(t, path)
 	appendAll(t, l, "a")
 	want := errors.New("no")
-	if _, err := journal.Open(path, func([]byte) error { return want }); !errors.Is(err, want) {
+	if _, err := journal.Open(disk.OS, path, func([]byte) error { return want }); !errors.Is(err, want) {
 		t.Errorf("error %v, want %v", err, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/journal"
 	"anabranch/internal/media"
 )
@@ -128,7 +129,7 @@ func (e *edge) entries() (recs [][]byte) {
 func (w *Window) recover() error {
 	e := &edge{cfg: &w.cfg, gap: true, superseded: make(chan struct{}), texts: new(texts)}
 	var of *initSection
-	log, err := journal.Open(filepath.Join(w.cfg.Dir, journalName), func(rec []byte) error {
+	log, err := journal.Open(disk.OS, filepath.Join(w.cfg.Dir, journalName), func(rec []byte) error {
 		var r entry
 		if err := json.Unmarshal(rec, &r); err != nil {
 			return fmt.Errorf("decode record: %w", err)

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/journal"
 	"anabranch/internal/packager"
 )
@@ -336,7 +337,7 @@ func FuzzWindowJournal(f *testing.F) {
 	s.segment(-1)
 	s.w.End()
 	var all []byte
-	read, err := journal.Open(filepath.Join(dir, "journal"), func(rec []byte) error {
+	read, err := journal.Open(disk.OS, filepath.Join(dir, "journal"), func(rec []byte) error {
 		f.Add(bytes.Clone(rec))
 		all = append(append(all, rec...), '\n')
 		return nil
@@ -349,7 +350,7 @@ func FuzzWindowJournal(f *testing.F) {
 	f.Add([]byte(`{"unlisted":[{"msn":1795254474}]}`))
 	f.Fuzz(func(t *testing.T, lines []byte) {
 		dir := t.TempDir()
-		log, err := journal.Open(filepath.Join(dir, "journal"), nil)
+		log, err := journal.Open(disk.OS, filepath.Join(dir, "journal"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

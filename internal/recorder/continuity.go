@@ -1,11 +1,10 @@
 package recorder
 
 import (
+	"anabranch/internal/disk"
+	"anabranch/internal/packager"
 	"encoding/binary"
 	"fmt"
-	"os"
-
-	"anabranch/internal/packager"
 )
 
 // shift is how far continuity counters (ISO 13818-1 §2.4.3.3) are moved, modulo
@@ -27,7 +26,7 @@ const tsPacket = 188
 
 // rewrite moves the counters of the first size bytes of a transport stream that
 // the packager wrote.
-func (s shift) rewrite(f *os.File, size int64) error {
+func (s shift) rewrite(f disk.File, size int64) error {
 	byPID := map[uint16]uint8{0x0000: s.PAT, 0x1000: s.PMT, 0x0101: s.Video, 0x0100: s.Audio}
 	buf := make([]byte, 512*tsPacket)
 	for at := int64(0); at < size; at += int64(len(buf)) {

@@ -21,6 +21,7 @@ import (
 
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
 	"anabranch/internal/resource"
@@ -200,7 +201,7 @@ func open(t *testing.T, w *world, dir string) *Recorder {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	r, err := Open(t.Context(), Config{Dir: dir, Objects: w, Ledger: w, Place: place, Log: log})
+	r, err := Open(t.Context(), Config{Dir: dir, FS: disk.OS, Objects: w, Ledger: w, Place: place, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

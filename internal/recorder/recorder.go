@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/metrics"
 	"anabranch/internal/resource"
 
@@ -61,7 +61,9 @@ type Ledger interface {
 type Config struct {
 	// Dir is the spool: one folder for each recording that is not all stored,
 	// and "<id>.broken" for each that could not be recovered.
-	Dir     string
+	Dir string
+	// FS is where Dir lies.
+	FS      disk.FS
 	Objects Objects
 	Ledger  Ledger
 	Place   resource.Place
@@ -90,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*Recorder, error) {
 		Config: cfg, slots: semaphore.NewWeighted(maxPuts),
 		all: make(map[string]*recording), takes: make(map[resource.ARN]*Take),
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
 	rows, err := cfg.Ledger.OpenRecordings(ctx)
@@ -174,7 +176,7 @@ func (r *Recorder) newRecording(t *Take) *recording {
 
 func (r *Recorder) blank(id, channel string) *recording {
 	return &recording{
-		bucket: r.Objects, ledger: r.Ledger, slots: r.slots, log: r.Log.With("channel", channel, "recording", id),
+		fs: r.FS, bucket: r.Objects, ledger: r.Ledger, slots: r.slots, log: r.Log.With("channel", channel, "recording", id),
 		dir:  filepath.Join(r.Dir, id),
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 	}

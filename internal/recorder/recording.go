@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/journal"
 	"anabranch/internal/media"
 	"anabranch/internal/metrics"
@@ -27,6 +28,7 @@ var (
 
 // recording is one recording, from its first part until its spool is removed.
 type recording struct {
+	fs     disk.FS
 	bucket Objects
 	ledger Ledger
 	slots  *semaphore.Weighted
@@ -43,10 +45,10 @@ type recording struct {
 	state
 	journal *journal.Log // nil before the first part
 	take    *Take        // the stream that is recorded now, if any
-	file    *os.File     // of the open object
+	file    disk.File    // of the open object
 	// unsynced holds the files of closed objects, newNames says that files
 	// were made since the last sync.
-	unsynced []*os.File
+	unsynced []disk.File
 	newNames bool
 	deadline time.Time // when it ends, while it waits
 	doubt    *Take     // a stream in doubt elsewhere that may belong here
@@ -66,10 +68,10 @@ type recording struct {
 
 // create makes the recording's spool and journals its beginning.
 func (rec *recording) create(b *begun) error {
-	if err := os.MkdirAll(rec.dir, 0o700); err != nil {
+	if err := rec.fs.MkdirAll(rec.dir, 0o700); err != nil {
 		return fmt.Errorf("make spool: %w", err)
 	}
-	log, err := journal.Open(filepath.Join(rec.dir, journalName), func([]byte) error { return nil })
+	log, err := journal.Open(rec.fs, filepath.Join(rec.dir, journalName), func([]byte) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -186,7 +188,7 @@ func (rec *recording) openObject(t *Take, c *packager.Chunk) error {
 	}); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(rec.dir, rec.objectName(n)), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := rec.fs.OpenFile(filepath.Join(rec.dir, rec.objectName(n)), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("make object %d: %w", n, err)
 	}

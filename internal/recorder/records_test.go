@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/journal"
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
@@ -94,8 +95,8 @@ func FuzzReplay(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
 		dir := t.TempDir()
-		rec := &recording{dir: dir, log: discard, wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
-		l, err := journal.Open(filepath.Join(dir, journalName), func([]byte) error { return nil })
+		rec := &recording{fs: disk.OS, dir: dir, log: discard, wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+		l, err := journal.Open(disk.OS, filepath.Join(dir, journalName), func([]byte) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

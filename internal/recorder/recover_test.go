@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/journal"
 	"anabranch/internal/media"
 	"anabranch/internal/resource"
@@ -180,7 +181,7 @@ func TestTornTail(t *testing.T) {
 	// ends are where the second object's records and parts end.
 	var ends, partEnds []int64
 	var at, size int64
-	l, err := journal.Open(filepath.Join(copyTree(t, spool), id, journalName), func(b []byte) error {
+	l, err := journal.Open(disk.OS, filepath.Join(copyTree(t, spool), id, journalName), func(b []byte) error {
 		at += 8 + int64(len(b))
 		if r, _ := decode(b); r != nil && r.kind() == kindPart && r.(*part).Object == 1 {
 			size += r.(*part).Size
@@ -390,7 +391,7 @@ func TestRecoverStrangers(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "file"), nil, 0o600)
 	os.WriteFile(filepath.Join(dir, "newer", "0.ts"), []byte("media"), 0o600)
 	os.WriteFile(filepath.Join(dir, "void", journalName), nil, 0o600)
-	alien := &recording{dir: filepath.Join(dir, "newer")}
+	alien := &recording{fs: disk.OS, dir: filepath.Join(dir, "newer")}
 	if err := alien.create(&begun{Recording: resource.Recording{ID: "newer"}}); err != nil {
 		t.Fatal(err)
 	}

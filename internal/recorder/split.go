@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -126,7 +125,7 @@ func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *
 		}
 	}
 	from, to := filepath.Join(old.dir, old.objectName(o.N)), filepath.Join(rec.dir, rec.objectName(n))
-	if err := os.Rename(from, to); err != nil {
+	if err := rec.fs.Rename(from, to); err != nil {
 		return fmt.Errorf("move object %d: %w", o.N, err)
 	}
 	return nil

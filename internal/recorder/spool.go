@@ -23,7 +23,7 @@ var errAside = errors.New("it was set aside at an earlier start")
 // recover takes up what the spool holds. rows are the recordings that the
 // ledger takes for open.
 func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error {
-	entries, err := os.ReadDir(r.Dir)
+	entries, err := r.FS.ReadDir(r.Dir)
 	if err != nil {
 		return fmt.Errorf("list spool: %w", err)
 	}
@@ -83,7 +83,7 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 // people to see what can be saved. It is neither looked at again nor removed.
 func (r *Recorder) setAside(rec *recording, reason error) {
 	aside := rec.dir + asideSuffix
-	if err := os.Rename(rec.dir, aside); err != nil {
+	if err := r.FS.Rename(rec.dir, aside); err != nil {
 		rec.log.Error("recording that cannot be recovered cannot be set aside", "media", rec.dir, "reason", reason, "error", err)
 		return
 	}
@@ -107,7 +107,7 @@ func shortage(err error) bool {
 // no journal. known says that the ledger takes the recording for open: then it
 // was more than that, and its journal is lost.
 func (rec *recording) recover(known bool, now time.Time) (err error) {
-	log, err := journal.Open(filepath.Join(rec.dir, journalName), func(b []byte) error {
+	log, err := journal.Open(rec.fs, filepath.Join(rec.dir, journalName), func(b []byte) error {
 		r, err := decode(b)
 		if err != nil {
 			return err
@@ -179,7 +179,7 @@ func (rec *recording) recoverObject(o *object) error {
 		return nil
 	}
 	path := filepath.Join(rec.dir, rec.objectName(o.N))
-	info, err := os.Stat(path)
+	info, err := rec.fs.Stat(path)
 	var size int64
 	switch {
 	case err == nil:
@@ -193,7 +193,7 @@ func (rec *recording) recoverObject(o *object) error {
 		parts++
 	}
 	if whole < size {
-		if err := os.Truncate(path, whole); err != nil {
+		if err := rec.fs.Truncate(path, whole); err != nil {
 			return fmt.Errorf("recover object %d: %w", o.N, err)
 		}
 	}
@@ -228,7 +228,7 @@ func (rec *recording) sync() error {
 		errs = append(errs, log.Sync())
 	}
 	if names {
-		errs = append(errs, journal.SyncDir(rec.dir), journal.SyncDir(filepath.Dir(rec.dir)))
+		errs = append(errs, rec.fs.SyncDir(rec.dir), rec.fs.SyncDir(filepath.Dir(rec.dir)))
 	}
 	return errors.Join(errs...)
 }
@@ -289,7 +289,7 @@ func (rec *recording) removeSpool() error {
 		}
 	}
 	rec.unsynced, rec.file = nil, nil
-	entries, err := os.ReadDir(rec.dir)
+	entries, err := rec.fs.ReadDir(rec.dir)
 	if err != nil {
 		return fmt.Errorf("remove spool: %w", err)
 	}
@@ -297,11 +297,11 @@ func (rec *recording) removeSpool() error {
 		if e.Name() == journalName {
 			continue
 		}
-		if err := os.Remove(filepath.Join(rec.dir, e.Name())); err != nil {
+		if err := rec.fs.Remove(filepath.Join(rec.dir, e.Name())); err != nil {
 			return fmt.Errorf("remove spool: %w", err)
 		}
 	}
-	if err := os.RemoveAll(rec.dir); err != nil {
+	if err := rec.fs.RemoveAll(rec.dir); err != nil {
 		return fmt.Errorf("remove spool: %w", err)
 	}
 	return nil

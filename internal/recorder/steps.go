@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"anabranch/internal/media"
@@ -128,7 +127,7 @@ func (rec *recording) storeObject(ctx context.Context) error {
 	rec.mu.Unlock()
 
 	path := filepath.Join(rec.dir, name)
-	file, err := os.Open(path)
+	file, err := rec.fs.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return rec.loseObject(&o)
 	}
@@ -148,7 +147,7 @@ func (rec *recording) storeObject(ctx context.Context) error {
 	if err := rec.sync(); err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil {
+	if err := rec.fs.Remove(path); err != nil {
 		return fmt.Errorf("remove stored object: %w", err)
 	}
 	return nil
@@ -196,39 +195,6 @@ func (rec *recording) finish(ctx context.Context) error {
 	rec.log.Info("recording ended", "media", length, "failure", end.Failure)
 	rec.finished = true
 	return nil
-}
-
-// putPlaylists stores the media playlist, and the multivariant playlist, which
-// names it, when that changed.
-func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
-	rec.mu.Lock()
-	p := playlists{begun: rec.begun, name: rec.rendition(), rate: rec.frameRate(), target: rec.target, final: final, now: time.Now()}
-	p.objects = slices.Clone(rec.objects[:rec.stored()])
-	key := rec.mediaKey("playlist.m3u8")
-	rec.mu.Unlock()
-
-	playlist := p.media()
-	if err := rec.put(ctx, key, typePlaylist, bytes.NewReader(playlist), int64(len(playlist))); err != nil {
-		return err
-	}
-	if master := p.master(); !bytes.Equal(master, rec.master) {
-		if err := rec.put(ctx, "media/hls/master.m3u8", typePlaylist, bytes.NewReader(master), int64(len(master))); err != nil {
-			return err
-		}
-		rec.master = master
-	}
-	rec.refreshed, rec.listed = time.Now(), len(p.objects)
-	return nil
-}
-
-func (rec *recording) putMetadata(ctx context.Context, name string, status resource.RecordingState) error {
-	rec.mu.Lock()
-	data, err := rec.metadata(status)
-	rec.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return rec.put(ctx, "events/"+name, typeJSON, bytes.NewReader(data), int64(len(data)))
 }
 
 // put stores an object below the recording's prefix.

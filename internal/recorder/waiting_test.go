@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"anabranch/internal/disk"
 	"anabranch/internal/journal"
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
@@ -211,7 +212,7 @@ func TestKillWhileMoving(t *testing.T) {
 	truncated := func(dir, id string) {
 		path := filepath.Join(dir, id, journalName)
 		var at, settles int64
-		l, err := journal.Open(path, func(b []byte) error {
+		l, err := journal.Open(disk.OS, path, func(b []byte) error {
 			if b[0] == kindSettled {
 				settles = at
 			}
