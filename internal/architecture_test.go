@@ -26,8 +26,9 @@ var bands = []struct {
 	{"engines", []string{"internal/broadcast", "internal/recorder", "internal/stage", "internal/composition"}},
 	{"machines", []string{
 		"internal/packager", "internal/journal", "internal/transcode", "internal/rtc", "internal/objectstore", "internal/auth",
+		"internal/audit",
 	}},
-	{"words", []string{"internal/resource", "internal/media", "internal/metrics", "internal/disk"}},
+	{"words", []string{"internal/resource", "internal/media", "internal/metrics", "internal/disk", "internal/disk/disktest"}},
 }
 
 // sideways are the imports within one band that are meant to be.
@@ -35,7 +36,9 @@ var sideways = map[string]string{
 	"internal/api/lowlatency": "internal/api",
 	"internal/api/realtime":   "internal/api",
 	"internal/api/recordings": "internal/api",
+	"internal/audit":          "internal/objectstore",
 	"internal/broadcast":      "internal/recorder",
+	"internal/disk/disktest":  "internal/disk",
 	"internal/packager":       "internal/journal",
 }
 

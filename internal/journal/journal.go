@@ -40,7 +40,7 @@ type Log struct {
 	file disk.File
 	size int64
 	buf  []byte // one record with its header, reused
-	err  error  // a torn write that could not be undone; final
+	torn bool   // a record was written in part, and is still there
 }
 
 // Open opens the log at path of fsys, making an empty one when there is none. It calls
@@ -54,16 +54,32 @@ func Open(fsys disk.FS, path string, replay func(rec []byte) error) (*Log, error
 	}
 	l := &Log{fs: fsys, path: path, file: file}
 	if l.size, err = scan(file, replay); err == nil {
-		err = file.Truncate(l.size)
-	}
-	if err == nil {
-		_, err = file.Seek(l.size, io.SeekStart)
+		err = l.cut()
 	}
 	if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("replay journal %s: %w", path, err)
 	}
 	return l, nil
+}
+
+// cut removes what follows the last whole record, for good: once there are new
+// records, old ones behind them must not come back after a power cut.
+func (l *Log) cut() error {
+	end, err := l.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if end > l.size {
+		if err := l.file.Truncate(l.size); err != nil {
+			return err
+		}
+		if err := l.file.Sync(); err != nil {
+			return err
+		}
+	}
+	_, err = l.file.Seek(l.size, io.SeekStart)
+	return err
 }
 
 // scan replays the whole records of r and returns where they end.
@@ -108,33 +124,37 @@ func tail(err error) error {
 // Append writes rec, 1 to [MaxRecord] bytes, behind the others. It does not
 // sync. After an error the log holds what it held before.
 func (l *Log) Append(rec []byte) error {
-	if l.err != nil {
-		return l.err
-	}
 	if len(rec) == 0 || len(rec) > MaxRecord {
 		return fmt.Errorf("append to journal %s: record of %d bytes is not within 1–%d", l.path, len(rec), MaxRecord)
+	}
+	if err := l.rewind(); err != nil {
+		return fmt.Errorf("append to journal: %w", err)
 	}
 	l.buf = frame(l.buf[:0], rec)
 	n, err := l.file.Write(l.buf)
 	if err != nil {
-		// What a full disk cut short would hide the records behind it.
-		if n > 0 {
-			if undo := l.rewind(); undo != nil {
-				l.err = fmt.Errorf("journal %s ends in a torn record: %w", l.path, undo)
-			}
-		}
+		l.torn = n > 0
+		_ = l.rewind() // else before the next record
 		return fmt.Errorf("append to journal: %w", err)
 	}
 	l.size += int64(n)
 	return nil
 }
 
+// rewind takes off what a full disk cut short: it would hide the records behind
+// it.
 func (l *Log) rewind() error {
+	if !l.torn {
+		return nil
+	}
 	if err := l.file.Truncate(l.size); err != nil {
 		return err
 	}
-	_, err := l.file.Seek(l.size, io.SeekStart)
-	return err
+	if _, err := l.file.Seek(l.size, io.SeekStart); err != nil {
+		return err
+	}
+	l.torn = false
+	return nil
 }
 
 func frame(dst, rec []byte) []byte {
@@ -185,7 +205,7 @@ func (l *Log) Rewrite(recs [][]byte) (err error) {
 		return err
 	}
 	l.file.Close()
-	l.file, l.size, l.err = next, int64(len(all)), nil
+	l.file, l.size, l.torn = next, int64(len(all)), false
 	if err := l.fs.SyncDir(filepath.Dir(l.path)); err != nil {
 		return fmt.Errorf("rewrite journal: %w", err)
 	}

@@ -12,6 +12,14 @@ var (
 		Name: "anabranch_recording_spooled_bytes_total",
 		Help: "Bytes of media written to the spool.",
 	})
+	RecordingSpoolBytes = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "anabranch_recording_spool_bytes",
+		Help: "Bytes of media in the spool that wait for upload.",
+	})
+	RecordingSpoolMaxBytes = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "anabranch_recording_spool_max_bytes",
+		Help: "Bound of the media in the spool; 0 when there is none.",
+	})
 	RecordingBytesUploaded = factory.NewCounter(prometheus.CounterOpts{
 		Name: "anabranch_recording_uploaded_bytes_total",
 		Help: "Bytes stored in buckets: media, playlists and metadata.",

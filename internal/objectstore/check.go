@@ -55,11 +55,19 @@ func Refused(err error) bool {
 	return s >= 300 && s < 500 && s != http.StatusRequestTimeout && s != http.StatusTooManyRequests
 }
 
-// passing are refusals that end by themselves: credentials are being renewed,
-// a clock is being set.
+// NoBucket says whether err tells that a bucket does not exist.
+func NoBucket(err error) bool {
+	var answer smithy.APIError
+	return errors.As(err, &answer) && answer.ErrorCode() == "NoSuchBucket"
+}
+
+// passing are refusals that end by themselves: credentials are being renewed, a
+// clock is being set, bytes were falsified on their way, a bucket is being made.
 var passing = map[string]bool{
 	"ExpiredToken": true, "ExpiredTokenException": true, "InvalidToken": true,
 	"RequestTimeTooSkewed": true, "RequestExpired": true, "RequestTimeout": true, "SlowDown": true,
+	"BadDigest": true, "XAmzContentSHA256Mismatch": true, "XAmzContentChecksumMismatch": true, "IncompleteBody": true,
+	"OperationAborted": true,
 }
 
 // refusal is what Check found out itself.

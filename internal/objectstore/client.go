@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,8 +50,7 @@ type Config struct {
 // Bounds of one exchange with a store.
 const (
 	dialTimeout     = 10 * time.Second
-	responseTimeout = time.Minute     // from the request's last byte to the answer's first
-	putTimeout      = 5 * time.Minute // with all attempts
+	responseTimeout = time.Minute // from the request's last byte to the answer's first
 )
 
 // Client is an S3 client. Its methods may be called from several goroutines
@@ -59,6 +59,7 @@ type Client struct {
 	s3     *s3.Client
 	root   string
 	region string
+	sums   sync.Map // the buckets whose ETags are MD5 sums
 }
 
 // New makes a client; it does not speak to the store yet.
@@ -102,27 +103,6 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	return &Client{s3: client, root: cfg.Root, region: loaded.Region}, nil
 }
 
-// Put stores body under key, replacing what was there. After a nil error the
-// object is durable; after any other, readers see the old object or the new
-// one, never a mixture. It makes a few attempts within five minutes.
-func (c *Client) Put(ctx context.Context, bucket, key, contentType string, body io.ReadSeeker) error {
-	ctx, cancel := context.WithTimeout(ctx, putTimeout)
-	defer cancel()
-	_, err := c.s3.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:      &bucket,
-		Key:         &key,
-		ContentType: &contentType,
-		Body:        body,
-	})
-	if err != nil {
-		return fmt.Errorf("put object %s/%s: %w", bucket, key, err)
-	}
-	if err := c.sync(path.Join(bucket, key)); err != nil {
-		return fmt.Errorf("sync object %s/%s: %w", bucket, key, err)
-	}
-	return nil
-}
-
 // Get opens the object under key. The caller closes it.
 func (c *Client) Get(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
 	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
@@ -140,23 +120,12 @@ type Object struct {
 }
 
 // List lists the objects whose keys begin with prefix, in the keys' order.
-func (c *Client) List(ctx context.Context, bucket, prefix string) ([]Object, error) {
-	var objects []Object
-	pages := s3.NewListObjectsV2Paginator(c.s3, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("list objects %s/%s: %w", bucket, prefix, err)
-		}
-		for _, o := range page.Contents {
-			objects = append(objects, Object{
-				Key:      aws.ToString(o.Key),
-				Size:     aws.ToInt64(o.Size),
-				Modified: aws.ToTime(o.LastModified),
-			})
-		}
-	}
-	return objects, nil
+func (c *Client) List(ctx context.Context, bucket, prefix string) (objects []Object, err error) {
+	err = c.Walk(ctx, bucket, prefix, func(o Object) bool {
+		objects = append(objects, o)
+		return true
+	})
+	return objects, err
 }
 
 // CreateBucket makes a bucket in the client's region. It is no error when the

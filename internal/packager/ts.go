@@ -15,9 +15,11 @@ const (
 	pmtPID   = 0x1000
 	audioPID = 0x0100
 	videoPID = 0x0101
+	tagPID   = 0x0102
 
 	audioStreamID = 0xC0
 	videoStreamID = 0xE0
+	tagStreamID   = 0xBD // private_stream_1
 )
 
 const (
@@ -38,16 +40,22 @@ const (
 	pesHeader = 14
 )
 
-// TSState is a transport stream's continuity counters (§2.4.3.3), each the one
-// of the next packet, so that a recording goes on across a restart.
-type TSState struct{ PAT, PMT, Video, Audio uint8 }
+// TSState is where a transport stream goes on, so that a recording does across
+// a restart: the continuity counters (§2.4.3.3), each the one of the next packet,
+// and how many live segments have begun.
+type TSState struct {
+	PAT, PMT, Video, Audio, Tag uint8
+
+	Segments uint32
+}
 
 // TS writes chunks as an MPEG transport stream (ISO/IEC 13818-1): H.264 in
-// Annex B form with access unit delimiters, AAC as ADTS.
+// Annex B form with access unit delimiters, AAC as ADTS, and ID3 tags as timed
+// metadata (Apple: Timed Metadata for HTTP Live Streaming).
 //
-//	PAT PMT │ video video … │ audio audio … │ video …
-//	once a     one PES packet   one of several    in the order of
-//	segment    per picture      frames            decoding times
+//	PAT PMT ID3 │ video video … │ audio audio … │ video …
+//	once a        one PES packet   one of several    in the order of
+//	segment       per picture      frames            decoding times
 //
 // PTS and DTS are those of the frames, modulo 2³³. The clock reference goes with
 // every picture, and by itself where pictures are further apart than 100 ms.
@@ -55,6 +63,7 @@ type TS struct {
 	state  TSState
 	tables bool        // PAT and PMT have been written
 	pcr    media.Ticks // DTS at the last clock reference
+	tag    []byte      // reused
 }
 
 // NewTS makes a writer that goes on from s; the zero state begins a stream.
@@ -77,6 +86,15 @@ func (t *TS) Append(dst []byte, c *Chunk) ([]byte, error) {
 	if c.Segment || !t.tables {
 		dst = t.appendTables(dst, c.Params.Audio != nil)
 	}
+	if c.Segment {
+		t.tag = segmentTag(t.tag, t.state.Segments, c)
+		t.state.Segments++
+		pts := c.Start
+		if len(c.Video) > 0 {
+			pts = c.Video[0].PTS
+		}
+		dst = t.appendTag(dst, t.tag, pts)
+	}
 	// A clock reference before this chunk was not far before, or belongs to
 	// another time.
 	if t.pcr > c.Start || t.pcr < c.Start-pcrInterval {
@@ -96,7 +114,7 @@ func (t *TS) Append(dst []byte, c *Chunk) ([]byte, error) {
 
 // tsSize is about how large c becomes, never much less.
 func tsSize(c *Chunk) int {
-	packets := 8
+	packets := 12
 	for i := range c.Video {
 		packets += len(c.Video[i].Payload)/packetBody + 2
 	}
@@ -188,6 +206,35 @@ func (w *tsChunk) sound() {
 	w.dst, w.audio = p.dst, w.audio[n:]
 }
 
+// appendTag appends an ID3 tag that takes effect at pts.
+func (t *TS) appendTag(dst, tag []byte, pts media.Ticks) []byte {
+	p := pes{dst: dst, pid: tagPID, counter: &t.state.Tag}
+	p.begin(tagStreamID, len(tag), pts, pts)
+	p.write(tag)
+	return p.dst
+}
+
+// The program map (§2.4.4.8): its streams, and the descriptors by which players
+// know the third for ID3 tags (§2.6.58, §2.6.60).
+var (
+	mapHead = []byte{
+		0xE0 | videoPID>>8, videoPID & 0xFF, 0xF0, 17, // PCR PID, length of the program's descriptors
+		0x25, 15, // metadata_pointer_descriptor
+		0xFF, 0xFF, 'I', 'D', '3', ' ', // application format
+		0xFF, 'I', 'D', '3', ' ', // metadata format
+		0, 0x1F, 0, 1, // service 0; carried in this transport stream, program 1
+	}
+	mapAudio = []byte{0x0F, 0xE0 | audioPID>>8, audioPID & 0xFF, 0xF0, 0} // AAC in ADTS
+	mapVideo = []byte{0x1B, 0xE0 | videoPID>>8, videoPID & 0xFF, 0xF0, 0} // H.264
+	mapTag   = []byte{
+		0x15, 0xE0 | tagPID>>8, tagPID & 0xFF, 0xF0, 15, // metadata in PES packets
+		0x26, 13, // metadata_descriptor
+		0xFF, 0xFF, 'I', 'D', '3', ' ',
+		0xFF, 'I', 'D', '3', ' ',
+		0, 0x0F, // service 0; no decoder configuration
+	}
+)
+
 // appendTables appends PAT and PMT, a packet each.
 func (t *TS) appendTables(dst []byte, audio bool) []byte {
 	t.tables = true
@@ -196,23 +243,17 @@ func (t *TS) appendTables(dst []byte, audio bool) []byte {
 		0x00, 0x01, 0xC1, 0, 0, // transport stream id, version 0, current
 		0x00, 0x01, 0xE0 | pmtPID>>8, pmtPID & 0xFF, // program 1
 	})
-	if !audio {
-		// The version tells a set of streams from another, so it needs no
-		// memory of which came before.
-		return appendSection(dst, pmtPID, &t.state.PMT, []byte{
-			0x02, 0xB0, 18,
-			0x00, 0x01, 0xC1 | 1<<1, 0, 0, // program 1, version 1, current
-			0xE0 | videoPID>>8, videoPID & 0xFF, 0xF0, 0, // PCR PID, no descriptors
-			0x1B, 0xE0 | videoPID>>8, videoPID & 0xFF, 0xF0, 0, // H.264
-		})
+	// The version, 0 or 1, tells a set of streams from another, so it needs no
+	// memory of which came before.
+	pmt := append(make([]byte, 0, packetBody), 0x02, 0xB0, 0, 0x00, 0x01, 0xC1|1<<1, 0, 0)
+	pmt = append(pmt, mapHead...)
+	if audio {
+		pmt[5] = 0xC1
+		pmt = append(pmt, mapAudio...)
 	}
-	return appendSection(dst, pmtPID, &t.state.PMT, []byte{
-		0x02, 0xB0, 23,
-		0x00, 0x01, 0xC1, 0, 0, // program 1, version 0, current
-		0xE0 | videoPID>>8, videoPID & 0xFF, 0xF0, 0,
-		0x0F, 0xE0 | audioPID>>8, audioPID & 0xFF, 0xF0, 0, // AAC in ADTS
-		0x1B, 0xE0 | videoPID>>8, videoPID & 0xFF, 0xF0, 0,
-	})
+	pmt = append(append(pmt, mapVideo...), mapTag...)
+	pmt[2] = byte(len(pmt) - 3 + 4) // what follows, checksum included
+	return appendSection(dst, pmtPID, &t.state.PMT, pmt)
 }
 
 // appendSection appends a packet with a section, its checksum and stuffing.

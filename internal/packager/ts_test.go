@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
@@ -35,6 +37,10 @@ func TestTSPlays(t *testing.T) {
 			v := streams["video"]
 			if v.ID != "0x101" || v.Width != 320 || v.Height != 180 || v.FramesRead != strconv.Itoa(len(cs.video())) {
 				t.Errorf("video stream is %+v, want %d frames", v, len(cs.video()))
+			}
+			tags, segments := packets["data"], cs.segments()
+			if d := streams["data"]; d.ID != "0x102" || d.CodecName != "timed_id3" || len(tags) != len(segments) {
+				t.Errorf("data stream is %+v with %d tags, want one in each of %d segments", d, len(tags), len(segments))
 			}
 			got, want := packets["video"], cs.video()
 			for i := range want {
@@ -89,6 +95,9 @@ func TestTSReader(t *testing.T) {
 					})
 					continue
 				}
+				if track.PID == tagPID {
+					continue // read below
+				}
 				r.OnDataH264(track, func(pts, dts int64, unit [][]byte) error {
 					var want h264.AVCC
 					if err := want.Unmarshal(video[0].Payload); err != nil {
@@ -125,9 +134,9 @@ type unit struct {
 
 // parseTS reads a transport stream strictly, and checks what ISO/IEC 13818-1
 // wants of every packet. counters are those the stream goes on from.
-func parseTS(t *testing.T, stream []byte, counters TSState) (units []unit, clocks []media.Ticks, tables int) {
+func parseTS(t *testing.T, stream []byte, counters TSState) (units, tags []unit, clocks []media.Ticks, tables int) {
 	t.Helper()
-	next := map[uint16]*uint8{patPID: &counters.PAT, pmtPID: &counters.PMT, videoPID: &counters.Video, audioPID: &counters.Audio}
+	next := map[uint16]*uint8{patPID: &counters.PAT, pmtPID: &counters.PMT, videoPID: &counters.Video, audioPID: &counters.Audio, tagPID: &counters.Tag}
 	open := map[uint16]int{}
 	var lengths []int
 	stamp := func(b []byte) media.Ticks {
@@ -204,11 +213,15 @@ func parseTS(t *testing.T, stream []byte, counters TSState) (units []unit, clock
 		u.data = append(u.data, body...)
 	}
 	for i, u := range units {
-		if lengths[i] > 0 && lengths[i] != len(u.data) || u.pid == audioPID && lengths[i] == 0 {
+		if lengths[i] > 0 && lengths[i] != len(u.data) || u.pid != videoPID && lengths[i] == 0 {
 			t.Errorf("PES packet of %d bytes tells %d", len(u.data), lengths[i])
 		}
+		if u.pid == tagPID {
+			tags = append(tags, u)
+		}
 	}
-	return units, clocks, tables
+	units = slices.DeleteFunc(units, func(u unit) bool { return u.pid == tagPID })
+	return units, tags, clocks, tables
 }
 
 // The multiplex keeps to the rules: tables at each segment, a clock reference
@@ -217,9 +230,9 @@ func TestTSPackets(t *testing.T) {
 	for _, src := range realSources(t) {
 		t.Run(src.name, func(t *testing.T) {
 			cs := cut(t, src.params, src.frames)
-			units, clocks, tables := parseTS(t, packTS(t, NewTS(TSState{}), cs), TSState{})
-			if want := 2 * len(cs.segments()); tables != want {
-				t.Errorf("%d tables, want %d", tables, want)
+			units, tags, clocks, tables := parseTS(t, packTS(t, NewTS(TSState{}), cs), TSState{})
+			if want := len(cs.segments()); tables != 2*want || len(tags) != want {
+				t.Errorf("%d tables and %d tags in %d segments", tables, len(tags), want)
 			}
 			for i := 1; i < len(clocks); i++ {
 				if d := clocks[i] - clocks[i-1]; d <= 0 || d > pcrInterval {
@@ -253,6 +266,74 @@ func TestTSPackets(t *testing.T) {
 	}
 }
 
+// Each live segment begins with a tag that numbers it and tells its times.
+func TestTSTags(t *testing.T) {
+	at := time.Date(2026, 3, 1, 10, 0, 7, 412_000_000, time.UTC)
+	picture := media.Frame{DTS: Origin + 90_000, PTS: Origin + 96_000, Duration: 3000, Key: true, Captured: at.Add(5 * time.Millisecond)}
+	for _, tt := range []struct {
+		name  string
+		state TSState
+		chunk Chunk
+		pts   media.Ticks
+		want  string
+	}{
+		{
+			"first", TSState{}, Chunk{Start: Origin, Duration: 30_000, Time: at, Ready: at.Add(338 * time.Millisecond), Video: []media.Frame{picture}}, Origin + 96_000,
+			`TRCK=0 TDEN=2026-03-01T10:00:07 TDTG=2026-03-01T10:00:07 TOFN=index-0000000000.ts TSSE=Anabranch ` +
+				`TXXX=segmentmetadata|{"cmd":"ld_lat_data","ingest_r":1772359207417,"transc_r":1772359207412,"stream_offset":0.000}`,
+		},
+		{
+			"no picture, no arrival", TSState{Segments: 4_294_967_295, Tag: 15}, Chunk{Start: Origin + 90_015, Duration: 90_000, Time: at}, Origin + 90_015,
+			`TRCK=4294967295 TDEN=2026-03-01T10:00:07 TDTG=2026-03-01T10:00:08 TOFN=index-4294967295.ts TSSE=Anabranch ` +
+				`TXXX=segmentmetadata|{"cmd":"ld_lat_data","transc_r":1772359207412,"stream_offset":1.000}`,
+		},
+	} {
+		tt.chunk.Params, tt.chunk.Segment = testParams, true
+		ts := NewTS(tt.state)
+		b, err := ts.Append(nil, &tt.chunk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, tags, _, _ := parseTS(t, b, tt.state)
+		if len(tags) != 1 {
+			t.Fatalf("%s: %d tags", tt.name, len(tags))
+		}
+		if got := readID3(t, tags[0].data); got != tt.want || tags[0].pts != tt.pts {
+			t.Errorf("%s: at %d\n%s, want at %d\n%s", tt.name, tags[0].pts, got, tt.pts, tt.want)
+		}
+		if got, want := ts.State().Segments, tt.state.Segments+1; got != want {
+			t.Errorf("%s: the next segment is %d, want %d", tt.name, got, want)
+		}
+		tt.chunk.Segment, tt.state = false, ts.State()
+		if b, err = ts.Append(nil, &tt.chunk); err != nil {
+			t.Fatal(err)
+		}
+		if _, tags, _, _ := parseTS(t, b, tt.state); len(tags) != 0 {
+			t.Errorf("%s: a tag inside a segment", tt.name)
+		}
+	}
+}
+
+// readID3 reads a tag of text frames strictly.
+func readID3(t *testing.T, b []byte) string {
+	t.Helper()
+	size := func(b []byte) int { return int(b[0])<<21 | int(b[1])<<14 | int(b[2])<<7 | int(b[3]) }
+	if string(b[:6]) != "ID3\x04\x00\x00" || size(b[6:]) != len(b)-10 {
+		t.Fatalf("tag of %d bytes begins with %x", len(b), b[:10])
+	}
+	var frames []string
+	for b = b[10:]; len(b) > 0; {
+		n := size(b[4:])
+		text := string(b[10 : 10+n])
+		if b[8] != 0 || b[9] != 0 || text[0] != 3 || text[n-1] != 0 {
+			t.Fatalf("frame %q", b[:10+n])
+		}
+		frames = append(frames, string(b[:4])+"="+strings.ReplaceAll(text[1:n-1], "\x00", "|"))
+		b = b[10+n:]
+	}
+	return strings.Join(frames, " ")
+}
+
 // A payload of any size ends in a full packet.
 func TestTSStuffing(t *testing.T) {
 	ts, audio := NewTS(TSState{}), sounds(1, 48000, Origin)[0]
@@ -266,7 +347,7 @@ func TestTSStuffing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		units, _, _ := parseTS(t, b, state)
+		units, _, _, _ := parseTS(t, b, state)
 		if len(units) != 2 {
 			t.Fatalf("%d units", len(units))
 		}
@@ -301,7 +382,7 @@ func TestTSPayloads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		units, _, _ := parseTS(t, b, TSState{})
+		units, _, _, _ := parseTS(t, b, TSState{})
 		if n := len(units[0].data) - len(accessUnitDelimiter); n != tt.want {
 			t.Errorf("%s: %d bytes, want %d", tt.name, n, tt.want)
 		}
@@ -336,7 +417,7 @@ func TestTSContinues(t *testing.T) {
 		t.Errorf("state is %+v, want %+v", second.State(), whole.State())
 	}
 
-	units, clocks, _ := parseTS(t, stream, TSState{})
+	units, _, clocks, _ := parseTS(t, stream, TSState{})
 	video, audio := cs.video(), cs.audio()
 	for _, u := range units {
 		if u.pid == audioPID {
@@ -383,7 +464,7 @@ func TestTSGaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	units, clocks, _ := parseTS(t, b, TSState{Video: 5})
+	units, _, clocks, _ := parseTS(t, b, TSState{Video: 5})
 	if len(units) != 1 || len(clocks) != 4 {
 		t.Errorf("%d units, %d clock references; want 1, 4", len(units), len(clocks))
 	}
@@ -405,11 +486,11 @@ func TestTSTables(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parseTS(t, b, TSState{PAT: uint8(i), PMT: uint8(i)})
+		parseTS(t, b, TSState{PAT: uint8(i), PMT: uint8(i), Tag: uint8(2 * i)})
 		pmt := b[packetSize+5:]
 		versions += fmt.Sprintf("%d/%d ", pmt[5]>>1&0x1F, pmt[2])
 	}
-	if want := "0/23 0/23 1/18 1/18 0/23 "; versions != want {
+	if want := "0/60 0/60 1/55 1/55 0/60 "; versions != want {
 		t.Errorf("versions and lengths are %s, want %s", versions, want)
 	}
 }

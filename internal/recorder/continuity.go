@@ -1,25 +1,32 @@
 package recorder
 
 import (
-	"anabranch/internal/disk"
-	"anabranch/internal/packager"
 	"encoding/binary"
 	"fmt"
+
+	"anabranch/internal/disk"
+	"anabranch/internal/packager"
 )
 
 // shift is how far continuity counters (ISO 13818-1 §2.4.3.3) are moved, modulo
-// 16, when an object goes on from another one than it was written for.
+// 16, when an object goes on from another one than it was written for. What
+// follows it counts on in live segments; the tags in the object stay as they are.
 type shift packager.TSState
 
 func shiftOf(from, to packager.TSState) shift {
 	return shift{
 		PAT: (to.PAT - from.PAT) & 0x0F, PMT: (to.PMT - from.PMT) & 0x0F,
-		Video: (to.Video - from.Video) & 0x0F, Audio: (to.Audio - from.Audio) & 0x0F,
+		Video: (to.Video - from.Video) & 0x0F, Audio: (to.Audio - from.Audio) & 0x0F, Tag: (to.Tag - from.Tag) & 0x0F,
+		Segments: to.Segments - from.Segments,
 	}
 }
 
 func (s shift) apply(c packager.TSState) packager.TSState {
-	return packager.TSState{PAT: c.PAT + s.PAT, PMT: c.PMT + s.PMT, Video: c.Video + s.Video, Audio: c.Audio + s.Audio}
+	return packager.TSState{
+		PAT: c.PAT + s.PAT, PMT: c.PMT + s.PMT,
+		Video: c.Video + s.Video, Audio: c.Audio + s.Audio, Tag: c.Tag + s.Tag,
+		Segments: c.Segments + s.Segments,
+	}
 }
 
 const tsPacket = 188
@@ -27,7 +34,7 @@ const tsPacket = 188
 // rewrite moves the counters of the first size bytes of a transport stream that
 // the packager wrote.
 func (s shift) rewrite(f disk.File, size int64) error {
-	byPID := map[uint16]uint8{0x0000: s.PAT, 0x1000: s.PMT, 0x0101: s.Video, 0x0100: s.Audio}
+	byPID := map[uint16]uint8{0x0000: s.PAT, 0x1000: s.PMT, 0x0101: s.Video, 0x0100: s.Audio, 0x0102: s.Tag}
 	buf := make([]byte, 512*tsPacket)
 	for at := int64(0); at < size; at += int64(len(buf)) {
 		buf = buf[:min(int64(len(buf)), size-at)]

@@ -12,7 +12,9 @@
 // made another in between. Its process comes and goes, too: every part is in
 // the spool before the next one is cut, and [Open] takes up each recording where
 // a stop, a crash or a power cut left it. And its bucket comes and goes: uploads
-// are tried again for as long as it takes.
+// are tried again for as long as it takes. Only the spool has an end: when it is
+// full, the recordings fail whose buckets do not keep up, and what there is of
+// them is stored whenever that can be done.
 //
 // # One life
 //
@@ -25,6 +27,21 @@
 // when the window has passed without a new stream it closes everything:
 //
 //	last object → playlists with EXT-X-ENDLIST → recording-ended.json → Ledger.EndRecording → spool removed
+//
+// # The tree
+//
+// This is what a bucket holds below the recording's prefix:
+//
+//	events/ivs-check                        a probe, empty
+//	       recording-started.json           where everything lies
+//	       recording-ended.json             the same, at the end; or recording-failed.json
+//	media/hls/master.m3u8                   names playlist.m3u8
+//	          byte-range-multivariant.m3u8  names byte-range-variant.m3u8
+//	          720p30/playlist.m3u8          an entry for each object; it grows
+//	                 byte-range-variant.m3u8  one for each group of pictures, as of some moment
+//	                 0.ts 1.ts …            or init-0.mp4 0.mp4 1.mp4 …
+//
+// A playlist is stored after all that it names.
 //
 // # State
 //

@@ -409,5 +409,6 @@ func wantWhole(t *testing.T, w *world, r resource.Recording) string {
 	if !bytes.Contains([]byte(w.object(r, "events/recording-started.json")), []byte(`"720p30"`)) {
 		t.Errorf("recording-started.json: %s", w.object(r, "events/recording-started.json"))
 	}
+	wantRanges(t, w, r, playlist)
 	return playlist
 }

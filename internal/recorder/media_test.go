@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Eyevinn/mp4ff/mp4"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
@@ -33,13 +34,15 @@ type film struct {
 const filmRate = 25
 
 // ffmpeg runs a tool and returns its output; anything on stderr fails the test.
+// ffprobe would warn that it has no decoder for ID3 tags.
 func ffmpeg(t *testing.T, tool string, args ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err != nil {
 		t.Fatal(err)
 	}
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), tool, append([]string{"-v", "warning"}, args...)...)
+	level := map[string]string{"ffmpeg": "warning", "ffprobe": "error"}[tool]
+	cmd := exec.CommandContext(t.Context(), tool, append([]string{"-v", level}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil || errs.Len() > 0 {
 		t.Errorf("%s %q: %v\n%s", tool, args, err, errs.String())
@@ -136,20 +139,30 @@ func (f *film) play(t *testing.T, cutter *packager.Cutter) {
 }
 
 // A stock player plays what two streams were merged into, to the last frame
-// and without a word about timestamps.
+// and without a word about timestamps, also where the 33 bits of a transport
+// stream's times wrap (after 26.5 hours).
 func TestPlayable(t *testing.T) {
 	f := shootFilm(t, 0)
-	for _, container := range []resource.ContainerFormat{resource.TS, resource.FragmentedMP4} {
-		t.Run(string(container), func(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		container resource.ContainerFormat
+		start     media.Ticks
+	}{
+		{"TS", resource.TS, packager.Origin},
+		{"TS, wraps in an object", resource.TS, 1<<33 - 5*media.VideoRate},
+		{"TS, wraps at the join", resource.TS, 1<<33 - 13*media.VideoRate},
+		{"fMP4, past 33 bits", resource.FragmentedMP4, 1<<33 - 5*media.VideoRate},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			var w *world
 			virtual(t, func(t *testing.T, world *world, r *Recorder) {
 				w = world
 				c := newCamera(60)
-				c.stream.Channel.ContainerFormat = container
+				c.stream.Channel.ContainerFormat = tt.container
 				c.stream.Description = media.Description{Params: f.params} // tells neither rate
 				var cmaf packager.CMAF
 				var take *Take
-				cutter := packager.NewCutter(packager.Origin, func(ch *packager.Chunk) error {
+				cutter := packager.NewCutter(tt.start, func(ch *packager.Chunk) error {
 					data, err := cmaf.Append(nil, ch)
 					if err != nil {
 						return err
@@ -171,19 +184,116 @@ func TestPlayable(t *testing.T) {
 				t.Fatalf("recording: %+v", rec)
 			}
 			master := download(t, w, rec)
-			ffmpeg(t, "ffmpeg", "-i", master, "-f", "null", "-")
-			for stream, want := range map[string]int{"v:0": 2 * len(f.video), "a:0": 2 * 13 * 48000 / 1024} {
-				out := ffmpeg(t, "ffprobe", "-count_packets", "-select_streams", stream, "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", master)
-				line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-				if got, _ := strconv.Atoi(strings.Trim(line, ",")); got < want-2 || got > want+4 || stream == "v:0" && got != want {
-					t.Errorf("%s: %d packets, want %d", stream, got, want)
-				}
-			}
-			out := string(ffmpeg(t, "ffprobe", "-show_entries", "format=duration", "-of", "csv=p=0", master))
-			if got, _ := strconv.ParseFloat(strings.TrimSpace(out), 64); got < 25.9 || got > 26.1 {
-				t.Errorf("duration %q, want 26 s", out)
+			f.wantPlays(t, master)
+			ffmpeg(t, "ffmpeg", "-i", filepath.Join(filepath.Dir(master), rangeMasterName), "-f", "null", "-")
+			if tt.container == resource.FragmentedMP4 {
+				wantFragments(t, master, tt.start)
+			} else {
+				wantTagged(t, master)
 			}
 		})
+	}
+}
+
+// wantPlays checks that a playlist plays the film twice.
+func (f *film) wantPlays(t *testing.T, playlist string) {
+	t.Helper()
+	ffmpeg(t, "ffmpeg", "-i", playlist, "-f", "null", "-")
+	for stream, want := range map[string]int{"v:0": 2 * len(f.video), "a:0": 2 * 13 * 48000 / 1024} {
+		out := ffmpeg(t, "ffprobe", "-count_packets", "-select_streams", stream, "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", playlist)
+		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		if got, _ := strconv.Atoi(strings.Trim(line, ",")); got < want-2 || got > want+4 || stream == "v:0" && got != want {
+			t.Errorf("%s: %d packets, want %d", stream, got, want)
+		}
+	}
+	out := string(ffmpeg(t, "ffprobe", "-show_entries", "format=duration", "-of", "csv=p=0", playlist))
+	if got, _ := strconv.ParseFloat(strings.TrimSpace(out), 64); got < 25.9 || got > 26.1 {
+		t.Errorf("duration %q, want 26 s", out)
+	}
+	// A copy into another container is as long.
+	copied := filepath.Join(t.TempDir(), "copy.mp4")
+	ffmpeg(t, "ffmpeg", "-i", playlist, "-map", "0:v", "-map", "0:a", "-c", "copy", copied)
+	out = string(ffmpeg(t, "ffprobe", "-show_entries", "format=duration", "-of", "csv=p=0", copied))
+	if got, _ := strconv.ParseFloat(strings.TrimSpace(out), 64); got < 25.9 || got > 26.1 {
+		t.Errorf("the copy lasts %q, want 26 s", out)
+	}
+}
+
+// wantTagged checks the streams of each transport stream next to a multivariant
+// playlist, and that a demuxer finds its pictures one after the other.
+func wantTagged(t *testing.T, master string) {
+	t.Helper()
+	objects, _ := filepath.Glob(filepath.Join(filepath.Dir(master), "*", "*.ts"))
+	for _, object := range objects {
+		out := string(ffmpeg(t, "ffprobe", "-show_entries", "stream=id,codec_name", "-of", "csv=p=0", object))
+		for _, want := range []string{"h264,0x101", "aac,0x100", "timed_id3,0x102"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s has the streams\n%swant %s", filepath.Base(object), out, want)
+			}
+		}
+		var last int
+		for n, line := range strings.Fields(string(ffmpeg(t, "ffprobe", "-select_streams", "v:0", "-show_entries", "packet=dts", "-of", "csv=p=0", object))) {
+			dts, _ := strconv.Atoi(strings.Trim(line, ","))
+			if d := dts - last; n > 0 && d != media.VideoRate/filmRate {
+				t.Errorf("%s: picture %d is %d ticks behind the one before", filepath.Base(object), n, d)
+			}
+			last = dts
+		}
+	}
+	if len(objects) == 0 {
+		t.Error("no objects")
+	}
+}
+
+// wantFragments checks that a parser reads the objects next to a multivariant
+// playlist, that track ids and timescales are the same in every header, and
+// that the times of each track go on from start, across the join.
+func wantFragments(t *testing.T, master string, start media.Ticks) {
+	t.Helper()
+	folder, _ := filepath.Glob(filepath.Join(filepath.Dir(master), "*", "playlist.m3u8"))
+	text, err := os.ReadFile(folder[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale := map[uint32]uint32{1: media.VideoRate, 2: 48000}
+	next := map[uint32]uint64{1: uint64(start), 2: uint64(start.Rescale(media.VideoRate, 48000))}
+	objects := 0
+	for line := range strings.Lines(string(text)) {
+		name := strings.TrimSpace(line)
+		if uri, ok := strings.CutPrefix(name, "#EXT-X-MAP:URI="); ok {
+			name, _ = strconv.Unquote(uri)
+		} else if name == "" || name[0] == '#' {
+			continue
+		}
+		file, err := mp4.ReadMP4File(filepath.Join(filepath.Dir(folder[0]), name))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if file.Init != nil {
+			for _, trak := range file.Init.Moov.Traks {
+				if id := trak.Tkhd.TrackID; trak.Mdia.Mdhd.Timescale != scale[id] {
+					t.Errorf("%s: track %d has timescale %d", name, id, trak.Mdia.Mdhd.Timescale)
+				}
+			}
+			continue
+		}
+		objects++
+		for _, segment := range file.Segments {
+			for _, fragment := range segment.Fragments {
+				for _, traf := range fragment.Moof.Trafs {
+					id := traf.Tfhd.TrackID
+					at := traf.Tfdt.BaseMediaDecodeTime()
+					// Sound begins with the pictures of its stream and ends behind them.
+					if late := int64(at - next[id]); id == 1 && late != 0 || max(late, -late) > media.SamplesPerFrame {
+						t.Errorf("%s: track %d goes on at %d, want %d", name, id, at, next[id])
+					}
+					next[id] = at + traf.Trun.Duration(0)
+				}
+			}
+		}
+	}
+	if objects < 4 {
+		t.Errorf("%d objects", objects)
 	}
 }
 
@@ -247,6 +357,11 @@ func TestPlayableAfterKill(t *testing.T) {
 			w.fault = nil
 			synctest.Test(t, func(t *testing.T) {
 				r := open(t, w, spool)
+				for _, rec := range r.all {
+					for i := range rec.objects {
+						wantPieces(t, &rec.objects[i])
+					}
+				}
 				stop := run(t, r)
 				c = c.again()
 				at, _ := r.Position(c.stream.Channel.ARN)

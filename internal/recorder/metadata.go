@@ -25,32 +25,38 @@ type mediaMetadata struct {
 }
 
 type hlsMetadata struct {
-	DurationMS *int64              `json:"duration_ms,omitempty"`
-	Path       string              `json:"path"`
-	Playlist   string              `json:"playlist"`
-	Renditions []renditionMetadata `json:"renditions"`
+	DurationMS        *int64              `json:"duration_ms,omitempty"`
+	Path              string              `json:"path"`
+	Playlist          string              `json:"playlist"`
+	ByteRangePlaylist string              `json:"byte_range_playlist,omitempty"`
+	Renditions        []renditionMetadata `json:"renditions"`
 }
 
 type renditionMetadata struct {
-	Path     string `json:"path"`
-	Playlist string `json:"playlist"`
-	Width    int    `json:"resolution_width"`
-	Height   int    `json:"resolution_height"`
+	Path              string `json:"path"`
+	Playlist          string `json:"playlist"`
+	ByteRangePlaylist string `json:"byte_range_playlist,omitempty"`
+	Width             int    `json:"resolution_width"`
+	Height            int    `json:"resolution_height"`
 }
 
-// metadata renders the file that tells of a state.
+// metadata renders the file that tells of a state. As with IVS, that of a
+// failure does not name the byte-range playlists.
 func (s *state) metadata(status resource.RecordingState) ([]byte, error) {
 	m := metadata{
 		Version: "v1", StartedAt: s.Recording.StartedAt.UTC().Format(time.RFC3339),
 		ChannelARN: s.Recording.ChannelARN, Status: status,
 	}
 	if !s.Bare {
-		m.Media.HLS = &hlsMetadata{Path: "media/hls", Playlist: "master.m3u8", Renditions: []renditionMetadata{}}
-		if status == resource.RecordingStarted || len(s.objects) > 0 {
-			m.Media.HLS.Renditions = append(m.Media.HLS.Renditions, renditionMetadata{
-				Path: s.rendition(), Playlist: "playlist.m3u8", Width: s.Format.Width, Height: s.Format.Height,
-			})
+		hls := &hlsMetadata{Path: "media/hls", Playlist: masterName, Renditions: []renditionMetadata{}}
+		rendition := renditionMetadata{Path: s.rendition(), Playlist: mediaName, Width: s.Format.Width, Height: s.Format.Height}
+		if status != resource.RecordingFailed {
+			hls.ByteRangePlaylist, rendition.ByteRangePlaylist = rangeMasterName, rangesName
 		}
+		if status == resource.RecordingStarted || len(s.objects) > 0 {
+			hls.Renditions = append(hls.Renditions, rendition)
+		}
+		m.Media.HLS = hls
 	}
 	if status != resource.RecordingStarted {
 		m.EndedAt = s.ending.At.UTC().Format(time.RFC3339)

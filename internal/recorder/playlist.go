@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,22 +37,16 @@ func (p *playlists) media() []byte {
 		total += p.objects[i].Duration
 	}
 	var b bytes.Buffer
+	b.Grow(96 * (len(p.objects) + 4))
 	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%d\n", version, p.target)
 	fmt.Fprintf(&b, "#ID3-EQUIV-TDTG:%s\n", p.now.UTC().Format("2006-01-02T15:04:05"))
 	b.WriteString("#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-MEDIA-SEQUENCE:0\n")
 	fmt.Fprintf(&b, "#EXT-X-NET-LIVE-VIDEO-ELAPSED-SECS:0.000\n#EXT-X-NET-LIVE-VIDEO-TOTAL-SECS:%.3f\n", seconds(total))
-	header := -1
 	for i := range p.objects {
 		o := &p.objects[i]
-		if o.Discontinuity && i > 0 {
-			b.WriteString("#EXT-X-DISCONTINUITY\n")
-		}
-		if p.fragmented() && o.Header != header {
-			header = o.Header
-			fmt.Fprintf(&b, "#EXT-X-MAP:URI=%q\n", headerName(header))
-		}
-		fmt.Fprintf(&b, "#EXT-X-PROGRAM-DATE-TIME:%s\n#EXTINF:%.3f,\n%s\n",
-			o.Time.UTC().Format(timeFormat), seconds(o.Duration), p.objectName(o.N))
+		p.begin(&b, i)
+		entry(&b, o.Time, o.Duration)
+		b.WriteString(p.objectName(o.N) + "\n")
 	}
 	if p.final {
 		b.WriteString("#EXT-X-ENDLIST\n")
@@ -59,25 +54,88 @@ func (p *playlists) media() []byte {
 	return b.Bytes()
 }
 
-// master is the multivariant playlist.
-func (p *playlists) master() []byte {
+// ranges is the byte-range playlist: the same media in groups of pictures, to
+// seek among. A group that was cut into several live segments is one entry, for
+// a player can begin nowhere else in it.
+//
+// While the recording goes on it is a copy as of some moment, whole in itself:
+// EXT-X-PLAYLIST-TYPE:VOD promises that it does not change, and it is stored too
+// seldom to be followed. Therefore it always has EXT-X-ENDLIST.
+func (p *playlists) ranges() []byte {
+	version := 4 // EXT-X-BYTERANGE
+	if p.fragmented() {
+		version = 7
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%d\n#EXT-X-PLAYLIST-TYPE:VOD\n", version, p.target)
+	for i := range p.objects {
+		o := &p.objects[i]
+		name := p.objectName(o.N)
+		p.begin(&b, i)
+		at, offset := o.Time, int64(0)
+		for _, piece := range o.pieces {
+			duration := media.Ticks(piece.Duration)
+			entry(&b, at.Add(time.Duration(piece.Late)*time.Millisecond), duration)
+			fmt.Fprintf(&b, "#EXT-X-BYTERANGE:%d@%d\n%s\n", piece.Size, offset, name)
+			at, offset = at.Add(duration.Duration(media.VideoRate)), offset+int64(piece.Size)
+		}
+	}
+	b.WriteString("#EXT-X-ENDLIST\n")
+	return b.Bytes()
+}
+
+// begin writes what object i begins with in a playlist.
+func (p *playlists) begin(b *bytes.Buffer, i int) {
+	o := &p.objects[i]
+	if o.Discontinuity && i > 0 {
+		b.WriteString("#EXT-X-DISCONTINUITY\n")
+	}
+	if p.fragmented() && (i == 0 || o.Header != p.objects[i-1].Header) {
+		fmt.Fprintf(b, "#EXT-X-MAP:URI=%q\n", headerName(o.Header))
+	}
+}
+
+// entry writes what is told of every piece of media. There may be tens of
+// thousands, twice a minute.
+func entry(b *bytes.Buffer, at time.Time, d media.Ticks) {
+	line := append(b.AvailableBuffer(), "#EXT-X-PROGRAM-DATE-TIME:"...)
+	line = at.UTC().AppendFormat(line, timeFormat)
+	line = append(line, "\n#EXTINF:"...)
+	line = strconv.AppendFloat(line, seconds(d), 'f', 3, 64)
+	b.Write(append(line, ",\n"...))
+}
+
+// master is the multivariant playlist of the media playlists called name.
+func (p *playlists) master(name string) []byte {
 	var b bytes.Buffer
 	b.WriteString("#EXTM3U\n")
 	fmt.Fprintf(&b, "#EXT-X-SESSION-DATA:DATA-ID=\"net.live-video.customer.id\",VALUE=%q\n", p.Account)
 	fmt.Fprintf(&b, "#EXT-X-SESSION-DATA:DATA-ID=\"net.live-video.content.id\",VALUE=%q\n", p.Recording.ChannelARN.ID())
-	name := p.name
-	if size, ok := strings.CutSuffix(name, "p30"); ok {
-		name = size + "p" // a rate of 30 is left out
+	shown := p.name
+	if size, ok := strings.CutSuffix(shown, "p30"); ok {
+		shown = size + "p" // a rate of 30 is left out
 	}
 	fmt.Fprintf(&b, "#EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID=%q,NAME=%q,AUTOSELECT=YES,DEFAULT=YES\n",
-		p.name, name)
+		p.name, shown)
 	fmt.Fprintf(&b, "#EXT-X-STREAM-INF:PROGRAM-ID=1,BANDWIDTH=%d,CODECS=%q,RESOLUTION=%dx%d,VIDEO=%q",
-		p.bandwidth(), p.Codecs, p.Format.Width, p.Format.Height, p.name)
+		p.bandwidth(), p.codecs(), p.Format.Width, p.Format.Height, p.name)
 	if p.rate > 0 {
 		fmt.Fprintf(&b, ",FRAME-RATE=%.3f", p.rate)
 	}
-	fmt.Fprintf(&b, "\n%s/playlist.m3u8\n", p.name)
+	fmt.Fprintf(&b, "\n%s/%s\n", p.name, name)
 	return b.Bytes()
+}
+
+// codecs writes the video's profile in capitals, as IVS does.
+func (p *playlists) codecs() string {
+	video, audio, found := strings.Cut(p.Codecs, ",")
+	if kind, profile, ok := strings.Cut(video, "."); ok {
+		video = kind + "." + strings.ToUpper(profile)
+	}
+	if found {
+		return video + "," + audio
+	}
+	return video
 }
 
 // bandwidth is the peak bitrate in bit/s, rounded up to a thousand. Objects

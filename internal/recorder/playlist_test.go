@@ -25,10 +25,10 @@ func golden(container resource.ContainerFormat) playlists {
 		},
 		name: "720p30", rate: 30, target: 12, final: true, now: at.Add(25 * time.Second),
 		objects: []object{
-			{N: 0, Duration: 924_030, Size: 3_120_400, Time: at},
-			{N: 1, Duration: 90_000, Size: 500_000, Time: at.Add(10267 * time.Millisecond)},
-			{N: 2, Duration: 903_000, Size: 3_000_000, Time: at.Add(time.Minute), Discontinuity: true, Header: 1},
-			{N: 4, Duration: 45_000, Size: 100_000, Time: at.Add(70 * time.Second), Header: 1},
+			{N: 0, Duration: 924_030, Size: 3_120_400, Time: at, pieces: []piece{{3_000_000, 900_000, 0}, {120_400, 24_030, 41}}},
+			{N: 1, Duration: 90_000, Size: 500_000, Time: at.Add(10267 * time.Millisecond), pieces: []piece{{500_000, 90_000, 0}}},
+			{N: 2, Duration: 903_000, Size: 3_000_000, Time: at.Add(time.Minute), Discontinuity: true, Header: 1, pieces: []piece{{3_000_000, 903_000, 0}}},
+			{N: 4, Duration: 45_000, Size: 100_000, Time: at.Add(70 * time.Second), Header: 1, pieces: []piece{{100_000, 45_000, 0}}},
 		},
 	}
 }
@@ -37,7 +37,7 @@ const goldenMaster = `#EXTM3U
 #EXT-X-SESSION-DATA:DATA-ID="net.live-video.customer.id",VALUE="111122223333"
 #EXT-X-SESSION-DATA:DATA-ID="net.live-video.content.id",VALUE="Kq7mZ2xWc9Lb"
 #EXT-X-MEDIA:TYPE=VIDEO,GROUP-ID="720p30",NAME="720p",AUTOSELECT=YES,DEFAULT=YES
-#EXT-X-STREAM-INF:PROGRAM-ID=1,BANDWIDTH=2432000,CODECS="avc1.4d401f,mp4a.40.2",RESOLUTION=1280x720,VIDEO="720p30",FRAME-RATE=30.000
+#EXT-X-STREAM-INF:PROGRAM-ID=1,BANDWIDTH=2432000,CODECS="avc1.4D401F,mp4a.40.2",RESOLUTION=1280x720,VIDEO="720p30",FRAME-RATE=30.000
 720p30/playlist.m3u8
 `
 
@@ -61,6 +61,34 @@ const goldenTS = `#EXTM3U
 2.ts
 #EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:01:17.412Z
 #EXTINF:0.500,
+4.ts
+#EXT-X-ENDLIST
+`
+
+const goldenRanges = `#EXTM3U
+#EXT-X-VERSION:4
+#EXT-X-TARGETDURATION:12
+#EXT-X-PLAYLIST-TYPE:VOD
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:07.412Z
+#EXTINF:10.000,
+#EXT-X-BYTERANGE:3000000@0
+0.ts
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:17.453Z
+#EXTINF:0.267,
+#EXT-X-BYTERANGE:120400@3000000
+0.ts
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:17.679Z
+#EXTINF:1.000,
+#EXT-X-BYTERANGE:500000@0
+1.ts
+#EXT-X-DISCONTINUITY
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:01:07.412Z
+#EXTINF:10.033,
+#EXT-X-BYTERANGE:3000000@0
+2.ts
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:01:17.412Z
+#EXTINF:0.500,
+#EXT-X-BYTERANGE:100000@0
 4.ts
 #EXT-X-ENDLIST
 `
@@ -89,30 +117,119 @@ const goldenMP4Rest = `#EXT-X-DISCONTINUITY
 2.mp4
 `
 
+const goldenRangesMP4 = `#EXTM3U
+#EXT-X-VERSION:7
+#EXT-X-TARGETDURATION:12
+#EXT-X-PLAYLIST-TYPE:VOD
+#EXT-X-MAP:URI="init-0.mp4"
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:07.412Z
+#EXTINF:10.000,
+#EXT-X-BYTERANGE:3000000@0
+0.mp4
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:17.453Z
+#EXTINF:0.267,
+#EXT-X-BYTERANGE:120400@3000000
+0.mp4
+#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:17.679Z
+#EXTINF:1.000,
+#EXT-X-BYTERANGE:500000@0
+1.mp4
+#EXT-X-ENDLIST
+`
+
 func TestPlaylists(t *testing.T) {
 	ts := golden(resource.TS)
-	if got := string(ts.master()); got != goldenMaster {
-		t.Errorf("multivariant playlist:\n%s\nwant:\n%s", got, goldenMaster)
-	}
-	if got := string(ts.media()); got != goldenTS {
-		t.Errorf("media playlist:\n%s\nwant:\n%s", got, goldenTS)
-	}
 	mp4 := golden(resource.FragmentedMP4)
 	if got := string(mp4.media()); !strings.Contains(got, goldenMP4Rest) || strings.Count(got, "#EXT-X-MAP") != 2 {
 		t.Errorf("media playlist:\n%s", got)
 	}
 	mp4.objects, mp4.final = mp4.objects[:2], false
-	if got := string(mp4.media()); got != goldenMP4 {
-		t.Errorf("media playlist:\n%s\nwant:\n%s", got, goldenMP4)
-	}
-	for _, p := range []playlists{ts, mp4} {
-		list, _, err := m3u8.DecodeFrom(strings.NewReader(string(p.media())), true)
+	for _, tt := range []struct {
+		name, want string
+		got        []byte
+		typ        m3u8.MediaType
+		entries    int
+		closed     bool
+	}{
+		{"media", goldenTS, ts.media(), m3u8.EVENT, 4, true},
+		{"byte ranges", goldenRanges, ts.ranges(), m3u8.VOD, 5, true},
+		{"media so far, fMP4", goldenMP4, mp4.media(), m3u8.EVENT, 2, false},
+		{"byte ranges so far, fMP4", goldenRangesMP4, mp4.ranges(), m3u8.VOD, 3, true},
+	} {
+		if string(tt.got) != tt.want {
+			t.Errorf("%s:\n%s\nwant:\n%s", tt.name, tt.got, tt.want)
+		}
+		list, _, err := m3u8.DecodeFrom(strings.NewReader(string(tt.got)), true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := list.(*m3u8.MediaPlaylist); int(got.Count()) != len(p.objects) || got.MediaType != m3u8.EVENT || got.Closed != p.final {
-			t.Errorf("parsed: %+v", got)
+		if got := list.(*m3u8.MediaPlaylist); int(got.Count()) != tt.entries || got.MediaType != tt.typ || got.Closed != tt.closed {
+			t.Errorf("%s: parsed: %+v", tt.name, got)
 		}
+	}
+	if got := string(ts.master("playlist.m3u8")); got != goldenMaster {
+		t.Errorf("multivariant playlist:\n%s\nwant:\n%s", got, goldenMaster)
+	}
+	want := strings.ReplaceAll(goldenMaster, "playlist.m3u8", "byte-range-variant.m3u8")
+	if got := string(ts.master("byte-range-variant.m3u8")); got != want {
+		t.Errorf("multivariant playlist:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// wantRanges checks that the byte-range playlist of an ended recording cuts the
+// objects of its media playlist into pieces that leave nothing out.
+func wantRanges(t *testing.T, w *world, r resource.Recording, whole string) {
+	t.Helper()
+	const folder = "media/hls/720p30/"
+	text := w.object(r, folder+rangesName)
+	if !strings.Contains(w.object(r, "media/hls/"+rangeMasterName), "\n720p30/"+rangesName+"\n") || !strings.HasSuffix(text, "#EXT-X-ENDLIST\n") {
+		t.Errorf("byte-range playlist:\n%s", text)
+	}
+	if a, b := strings.Count(text, "#EXT-X-DISCONTINUITY\n"), strings.Count(whole, "#EXT-X-DISCONTINUITY\n"); a != b {
+		t.Errorf("byte-range playlist has %d discontinuities, want %d:\n%s", a, b, text)
+	}
+	ends := make(map[string]int64)
+	for _, m := range regexp.MustCompile(`#EXT-X-BYTERANGE:(\d+)@(\d+)\n(.*)\n`).FindAllStringSubmatch(text, -1) {
+		var size, offset int64
+		fmt.Sscan(m[1]+" "+m[2], &size, &offset)
+		if offset != ends[m[3]] {
+			t.Errorf("a piece of %s begins at %d, the one before ends at %d", m[3], offset, ends[m[3]])
+		}
+		ends[m[3]] = offset + size
+		if data := w.object(r, folder+m[3]); int64(len(data)) < offset+size {
+			t.Errorf("a piece of %s ends at %d of %d bytes", m[3], offset+size, len(data))
+		} else if data = data[offset:]; strings.HasSuffix(m[3], ".ts") && (data[0] != 0x47 || data[1]&0x1F != 0 || data[2] != 0) {
+			t.Errorf("the piece of %s at %d does not begin with the PAT", m[3], offset)
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\d+\.(ts|mp4)$`).FindAllString(whole, -1) {
+		if size := int64(len(w.object(r, folder+m))); ends[m] != size {
+			t.Errorf("the pieces of %s end at %d of %d bytes", m, ends[m], size)
+		}
+	}
+	sum := func(text string) (d float64) {
+		for _, m := range extinf.FindAllStringSubmatch(text, -1) {
+			var seconds float64
+			fmt.Sscan(m[1], &seconds)
+			d += seconds
+		}
+		return d
+	}
+	if a, b := sum(text), sum(whole); math.Abs(a-b) > 0.001*float64(strings.Count(text, "#EXTINF")) {
+		t.Errorf("the pieces last %.3f s, the objects %.3f s", a, b)
+	}
+}
+
+// wantPieces checks that the pieces of an object are all of it.
+func wantPieces(t *testing.T, o *object) {
+	t.Helper()
+	var size int64
+	var duration media.Ticks
+	for _, p := range o.pieces {
+		size, duration = size+int64(p.Size), duration+media.Ticks(p.Duration)
+	}
+	if size != o.Size || duration != o.Duration {
+		t.Errorf("object %d has %d bytes in %d ticks, its pieces have %d in %d", o.N, o.Size, o.Duration, size, duration)
 	}
 }
 
@@ -139,7 +256,7 @@ func TestRenditionName(t *testing.T) {
 			t.Errorf("%dx%d at %v: %q, want %q", tt.w, tt.h, tt.rate, got, tt.name)
 		}
 		p := playlists{name: s.rendition()}
-		if got := string(p.master()); tt.name != "" && !strings.Contains(got, fmt.Sprintf("GROUP-ID=%q,NAME=%q,", tt.name, tt.shown)) {
+		if got := string(p.master(mediaName)); tt.name != "" && !strings.Contains(got, fmt.Sprintf("GROUP-ID=%q,NAME=%q,", tt.name, tt.shown)) {
 			t.Errorf("%s:\n%s", tt.name, got)
 		}
 	}
@@ -160,8 +277,8 @@ func TestMetadata(t *testing.T) {
 		ending *ending
 		want   string
 	}{
-		{resource.RecordingStarted, nil, `{"version":"v1","recording_started_at":"2026-03-01T10:00:07Z","channel_arn":"arn:aws:ivs:us-west-2:111122223333:channel/Kq7mZ2xWc9Lb","recording_status":"RECORDING_STARTED","media":{"hls":{"path":"media/hls","playlist":"master.m3u8","renditions":[{"path":"720p30","playlist":"playlist.m3u8","resolution_width":1280,"resolution_height":720}]}}}`},
-		{resource.RecordingEnded, &ending{At: time.Date(2026, 3, 1, 11, 0, 7, 999, time.UTC)}, `{"version":"v1","recording_started_at":"2026-03-01T10:00:07Z","recording_ended_at":"2026-03-01T11:00:07Z","channel_arn":"arn:aws:ivs:us-west-2:111122223333:channel/Kq7mZ2xWc9Lb","recording_status":"RECORDING_ENDED","media":{"hls":{"duration_ms":20300,"path":"media/hls","playlist":"master.m3u8","renditions":[{"path":"720p30","playlist":"playlist.m3u8","resolution_width":1280,"resolution_height":720}]}}}`},
+		{resource.RecordingStarted, nil, `{"version":"v1","recording_started_at":"2026-03-01T10:00:07Z","channel_arn":"arn:aws:ivs:us-west-2:111122223333:channel/Kq7mZ2xWc9Lb","recording_status":"RECORDING_STARTED","media":{"hls":{"path":"media/hls","playlist":"master.m3u8","byte_range_playlist":"byte-range-multivariant.m3u8","renditions":[{"path":"720p30","playlist":"playlist.m3u8","byte_range_playlist":"byte-range-variant.m3u8","resolution_width":1280,"resolution_height":720}]}}}`},
+		{resource.RecordingEnded, &ending{At: time.Date(2026, 3, 1, 11, 0, 7, 999, time.UTC)}, `{"version":"v1","recording_started_at":"2026-03-01T10:00:07Z","recording_ended_at":"2026-03-01T11:00:07Z","channel_arn":"arn:aws:ivs:us-west-2:111122223333:channel/Kq7mZ2xWc9Lb","recording_status":"RECORDING_ENDED","media":{"hls":{"duration_ms":20300,"path":"media/hls","playlist":"master.m3u8","byte_range_playlist":"byte-range-multivariant.m3u8","renditions":[{"path":"720p30","playlist":"playlist.m3u8","byte_range_playlist":"byte-range-variant.m3u8","resolution_width":1280,"resolution_height":720}]}}}`},
 		{resource.RecordingFailed, &ending{At: time.Date(2026, 3, 1, 11, 0, 7, 0, time.UTC), Failure: "disk"}, `{"version":"v1","recording_started_at":"2026-03-01T10:00:07Z","recording_ended_at":"2026-03-01T11:00:07Z","channel_arn":"arn:aws:ivs:us-west-2:111122223333:channel/Kq7mZ2xWc9Lb","recording_status":"RECORDING_ENDED_WITH_FAILURE","recording_status_message":"disk","media":{"hls":{"duration_ms":20300,"path":"media/hls","playlist":"master.m3u8","renditions":[{"path":"720p30","playlist":"playlist.m3u8","resolution_width":1280,"resolution_height":720}]}}}`},
 	} {
 		s.ending = tt.ending

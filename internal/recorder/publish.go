@@ -3,33 +3,70 @@ package recorder
 import (
 	"bytes"
 	"context"
-	"slices"
 	"time"
 
 	"anabranch/internal/resource"
 )
 
-// putPlaylists stores the media playlist, and the multivariant playlist, which
-// names it, when that changed.
+// The names of the playlists: two of the rendition, and for each a multivariant
+// playlist that names it.
+const (
+	mediaName, masterName       = "playlist.m3u8", "master.m3u8"
+	rangesName, rangeMasterName = "byte-range-variant.m3u8", "byte-range-multivariant.m3u8"
+)
+
+// putPlaylists stores the playlists, as far as they changed: those that are
+// named before those that name them. The byte-range playlist, which is long, is
+// stored when the media grew by a tenth, and at the end: so all its copies
+// together are eleven times as long as the last, for however long the recording
+// lasts.
 func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 	rec.mu.Lock()
 	p := playlists{begun: rec.begun, name: rec.rendition(), rate: rec.frameRate(), target: rec.target, final: final, now: time.Now()}
-	p.objects = slices.Clone(rec.objects[:rec.stored()])
-	key := rec.mediaKey("playlist.m3u8")
+	p.objects = rec.objects[:rec.stored()] // what is stored does not change any more
+	folder := rec.mediaKey("")
 	rec.mu.Unlock()
 
-	playlist := p.media()
-	if err := rec.put(ctx, key, typePlaylist, bytes.NewReader(playlist), int64(len(playlist))); err != nil {
+	n := len(p.objects)
+	if err := rec.putPlaylist(ctx, folder+mediaName, p.media()); err != nil {
 		return err
 	}
-	if master := p.master(); !bytes.Equal(master, rec.master) {
-		if err := rec.put(ctx, "media/hls/master.m3u8", typePlaylist, bytes.NewReader(master), int64(len(master))); err != nil {
+	if err := rec.putMaster(ctx, masterName, p.master(mediaName)); err != nil {
+		return err
+	}
+	if final || 10*(n-rec.ranged) >= rec.ranged {
+		if err := rec.putPlaylist(ctx, folder+rangesName, p.ranges()); err != nil {
 			return err
 		}
-		rec.master = master
+		rec.ranged = n
 	}
-	rec.refreshed, rec.listed = time.Now(), len(p.objects)
+	if err := rec.putMaster(ctx, rangeMasterName, p.master(rangesName)); err != nil {
+		return err
+	}
+	rec.mu.Lock() // others look at how much there is to play
+	defer rec.mu.Unlock()
+	rec.refreshed, rec.listed = time.Now(), n
 	return nil
+}
+
+// putMaster stores a multivariant playlist if it is not what is stored: the
+// peak bitrate may have risen.
+func (rec *recording) putMaster(ctx context.Context, name string, data []byte) error {
+	if bytes.Equal(data, rec.masters[name]) {
+		return nil
+	}
+	if err := rec.putPlaylist(ctx, "media/hls/"+name, data); err != nil {
+		return err
+	}
+	if rec.masters == nil {
+		rec.masters = make(map[string][]byte)
+	}
+	rec.masters[name] = data
+	return nil
+}
+
+func (rec *recording) putPlaylist(ctx context.Context, key string, data []byte) error {
+	return rec.put(ctx, key, typePlaylist, bytes.NewReader(data), int64(len(data)))
 }
 
 func (rec *recording) putMetadata(ctx context.Context, name string, status resource.RecordingState) error {

@@ -13,13 +13,9 @@ import (
 	"anabranch/internal/disk"
 	"anabranch/internal/metrics"
 	"anabranch/internal/resource"
-
-	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// maxPuts is how many objects are uploaded at a time.
-	maxPuts = 8
 	// stopGrace is how long Run goes on finishing recordings that ended.
 	stopGrace = 5 * time.Second
 
@@ -63,17 +59,22 @@ type Config struct {
 	// and "<id>.broken" for each that could not be recovered.
 	Dir string
 	// FS is where Dir lies.
-	FS      disk.FS
-	Objects Objects
-	Ledger  Ledger
-	Place   resource.Place
-	Log     *slog.Logger
+	FS disk.FS
+	// SpoolMax bounds the media that waits for upload, in bytes; 0 for no bound.
+	// In a spool that is full, recordings end whose media is not stored as fast
+	// as it comes: what passes the bound is a few objects of each stream.
+	SpoolMax int64
+	Objects  Objects
+	Ledger   Ledger
+	Place    resource.Place
+	Log      *slog.Logger
 }
 
 // Recorder records streams.
 type Recorder struct {
 	Config
-	slots *semaphore.Weighted // one for each object being uploaded
+	room         *room
+	media, small *gate // of uploads: objects, and all else
 
 	// mu guards what follows. It may be held when a recording's mutex is
 	// taken, never the other way round.
@@ -89,11 +90,14 @@ type Recorder struct {
 // their broadcasters, as if these had dropped now. ctx bounds the start only.
 func Open(ctx context.Context, cfg Config) (*Recorder, error) {
 	r := &Recorder{
-		Config: cfg, slots: semaphore.NewWeighted(maxPuts),
+		Config: cfg, room: newRoom(cfg.SpoolMax), media: newGate(), small: newGate(),
 		all: make(map[string]*recording), takes: make(map[resource.ARN]*Take),
 	}
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	if err := cfg.FS.SyncDir(filepath.Dir(cfg.Dir)); err != nil {
+		return nil, fmt.Errorf("sync spool: %w", err)
 	}
 	rows, err := cfg.Ledger.OpenRecordings(ctx)
 	if err != nil {
@@ -176,9 +180,9 @@ func (r *Recorder) newRecording(t *Take) *recording {
 
 func (r *Recorder) blank(id, channel string) *recording {
 	return &recording{
-		fs: r.FS, bucket: r.Objects, ledger: r.Ledger, slots: r.slots, log: r.Log.With("channel", channel, "recording", id),
+		fs: r.FS, bucket: r.Objects, ledger: r.Ledger, room: r.room, media: r.media, small: r.small, log: r.Log.With("channel", channel, "recording", id),
 		dir:  filepath.Join(r.Dir, id),
-		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), syncing: make(chan struct{}, 1),
 	}
 }
 
@@ -226,22 +230,32 @@ func (r *Recorder) ensure(t *Take, at time.Time) error {
 		return nil
 	}
 	b := r.begun(t, at, rec)
+	if r.room.full() && r.backlogged(b.Recording.Bucket) {
+		return r.refuse(t, b, at, r.room.reason(b.Recording.Bucket))
+	}
 	err := rec.create(b)
 	if err == nil {
 		err = rec.join(t, at)
 	}
 	if err != nil {
-		// Without a journal there is no recording, but that is told.
-		rec.log.Error("recording cannot be started", "stream", t.stream.ID, "error", err)
-		rec.take = nil
 		_ = rec.removeSpool() // what stays is void, and the next start removes it
-		rec.state = state{begun: *b, streams: []joined{{ID: t.stream.ID, At: at}}}
-		rec.end(at, "the spool cannot be written: "+rootCause(err))
-	} else {
-		rec.log.Info("recording started", "stream", t.stream.ID, "bucket", b.Recording.Bucket, "prefix", b.Recording.Prefix)
+		return r.refuse(t, b, at, "the spool cannot be written: "+rootCause(err))
 	}
+	rec.log.Info("recording started", "stream", t.stream.ID, "bucket", b.Recording.Bucket, "prefix", b.Recording.Prefix)
 	r.launch(rec)
-	return err
+	return nil
+}
+
+// refuse tells that t's recording cannot start, and returns why. Without a
+// journal there is no recording. The mutexes of both are held.
+func (r *Recorder) refuse(t *Take, b *begun, at time.Time, reason string) error {
+	rec := t.rec
+	rec.log.Error("recording cannot be started", "stream", t.stream.ID, "reason", reason)
+	rec.take = nil
+	rec.state = state{begun: *b, streams: []joined{{ID: t.stream.ID, At: at}}}
+	rec.end(at, reason)
+	r.launch(rec)
+	return errors.New(reason)
 }
 
 // launch drives rec, now or as soon as Run runs. r.mu is held.

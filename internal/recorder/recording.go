@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,8 +16,6 @@ import (
 	"anabranch/internal/media"
 	"anabranch/internal/metrics"
 	"anabranch/internal/packager"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Why a take is not recorded any more though nothing failed.
@@ -26,15 +25,20 @@ var (
 	errEnded      = errors.New("the recording has ended")
 )
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // recording is one recording, from its first part until its spool is removed.
 type recording struct {
 	fs     disk.FS
 	bucket Objects
 	ledger Ledger
-	slots  *semaphore.Weighted
+	room   *room
+	media  *gate // for objects
+	small  *gate // for all else, which need not wait for objects
 	log    *slog.Logger
 	dir    string             // its folder in the spool
 	cancel context.CancelFunc // ends its driver
+	hurry  context.CancelFunc // breaks off what the driver waits for, guarded by mu
 
 	wake  chan struct{} // the driver has something to do
 	dirty chan struct{} // the syncer has
@@ -46,6 +50,7 @@ type recording struct {
 	journal *journal.Log // nil before the first part
 	take    *Take        // the stream that is recorded now, if any
 	file    disk.File    // of the open object
+	owed    [][]byte     // records that the journal could not take yet
 	// unsynced holds the files of closed objects, newNames says that files
 	// were made since the last sync.
 	unsynced []disk.File
@@ -56,14 +61,16 @@ type recording struct {
 	stopped  bool      // nothing is written any more
 	unknown  bool      // the ledger did not know it at the start
 
-	// syncing is held by whoever syncs or closes files.
-	syncing sync.Mutex
+	// syncing has room for one: whoever syncs or closes files.
+	syncing chan struct{}
 
 	// What the driver alone uses.
-	refreshed time.Time // when the playlists were stored
-	listed    int       // objects in them
-	master    []byte    // the multivariant playlist as stored
-	finished  bool      // nothing is left to do: the spool can go
+	checked   time.Time         // when the bucket was there
+	refreshed time.Time         // when the playlists were stored
+	listed    int               // objects in the media playlist; changes with mu held
+	ranged    int               // objects in the byte-range playlist
+	masters   map[string][]byte // the multivariant playlists as stored, by name
+	finished  bool              // nothing is left to do: the spool can go
 }
 
 // create makes the recording's spool and journals its beginning.
@@ -82,27 +89,58 @@ func (rec *recording) create(b *begun) error {
 // record makes a change of the state: in the journal, then in memory. After
 // an error neither has it.
 func (rec *recording) record(r record) error {
-	if rec.journal != nil {
-		b, err := encode(r)
-		if err != nil {
-			return err
-		}
-		if err := rec.journal.Append(b); err != nil {
-			return err
-		}
+	b, err := encode(r)
+	if err != nil {
+		return err
 	}
-	return r.apply(&rec.state)
+	if err := rec.append(b); err != nil {
+		return err
+	}
+	return rec.change(r)
 }
 
-// force makes a change that has happened, whether the journal can take it or
-// not.
-func (rec *recording) force(r record) {
-	err := rec.record(r)
-	if err == nil {
-		return
+// append journals b, behind what the journal is owed.
+func (rec *recording) append(b []byte) error {
+	if rec.journal == nil {
+		return nil
 	}
-	rec.log.Error("journal of recording cannot be written", "error", err)
-	if err := r.apply(&rec.state); err != nil {
+	if err := rec.settleDebt(); err != nil {
+		return err
+	}
+	return rec.journal.Append(b)
+}
+
+// settleDebt journals what the journal could not take when it happened.
+func (rec *recording) settleDebt() error {
+	for len(rec.owed) > 0 {
+		if err := rec.journal.Append(rec.owed[0]); err != nil {
+			return err
+		}
+		rec.owed = rec.owed[1:]
+	}
+	return nil
+}
+
+// change makes a change in memory.
+func (rec *recording) change(r record) error {
+	before := rec.waiting
+	err := r.apply(&rec.state)
+	rec.room.add(rec.waiting - before)
+	return err
+}
+
+// force makes a change that has happened, whether the journal can take it now
+// or gets it later.
+func (rec *recording) force(r record) {
+	b, err := encode(r)
+	if err == nil {
+		err = rec.append(b)
+	}
+	if err != nil {
+		rec.log.Error("journal of recording cannot be written", "error", err)
+		rec.owed = append(rec.owed, b)
+	}
+	if err := rec.change(r); err != nil {
 		rec.log.Error("recording is in a wrong state", "error", err)
 	}
 }
@@ -131,14 +169,22 @@ func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
 		return errStopped
 	case rec.take != t:
 		return rec.lost()
+	case rec.room.full() && rec.behind():
+		return rec.overflow()
 	}
 	if !t.joined {
+		if at, some := rec.position(); some {
+			t.by = at - c.Start
+		}
 		if err := rec.join(t, c.Time); err != nil {
 			return rec.fail(err)
 		}
 	}
 	if rec.Bare {
 		return nil
+	}
+	if t.by != 0 {
+		c = c.Moved(t.by, &t.moved)
 	}
 	if o := rec.open(); o != nil && rec.mustCut(t, o, c) {
 		if err := rec.closeObject(0); err != nil {
@@ -223,7 +269,7 @@ func (rec *recording) writePart(t *Take, c *packager.Chunk, data []byte) error {
 	}
 	p := &part{
 		Object: o.N, Size: int64(len(data)), Start: c.Start, Duration: c.Duration, Time: c.Time.UTC(),
-		Segment: c.Segment, Independent: c.Independent, Tail: c.Tail,
+		Segment: c.Segment, Independent: c.Independent, Tail: c.Tail, Sum: crc32.Checksum(data, castagnoli),
 	}
 	if !rec.fragmented() {
 		p.TS = t.ts.State()
@@ -336,7 +382,13 @@ func (rec *recording) end(at time.Time, failure string) {
 	if rec.ending != nil {
 		return
 	}
+	if at.Before(rec.Recording.StartedAt) { // a clock was set back
+		at = rec.Recording.StartedAt
+	}
 	rec.force(&ending{At: at.UTC(), Failure: failure})
+	if failure != "" && rec.hurry != nil {
+		rec.hurry()
+	}
 	signal(rec.wake)
 }
 
@@ -344,6 +396,12 @@ func (rec *recording) end(at time.Time, failure string) {
 // why. What is there is stored all the same.
 func (rec *recording) fail(err error) error {
 	rec.log.Error("spool of recording cannot be written", "error", err)
+	rec.breakOff("the spool cannot be written: " + rootCause(err))
+	return err
+}
+
+// breakOff ends the recording amid its stream.
+func (rec *recording) breakOff(reason string) {
 	rec.take = nil
 	if rec.provisional() != nil {
 		rec.force(&settled{Keep: true})
@@ -355,8 +413,7 @@ func (rec *recording) fail(err error) error {
 			rec.force(&closed{Target: max(rec.target, targetFor(o)), Tail: o.Tail})
 		}
 	}
-	rec.end(time.Now(), "the spool cannot be written: "+rootCause(err))
-	return err
+	rec.end(time.Now(), reason)
 }
 
 // lost says why a take is not the recording's any more.

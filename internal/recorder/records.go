@@ -78,8 +78,11 @@ type part struct {
 	// Tail is how far pictures are shown beyond the part's end, in 90 kHz ticks:
 	// see [packager.Chunk].
 	Tail media.Ticks
-	// TS holds the continuity counters behind the part.
+	// TS is where the transport stream goes on behind the part.
 	TS packager.TSState
+	// Sum is the CRC32C of the bytes, 0 when it is not known. After a power cut a
+	// file may have its size, but zeros where data was to come.
+	Sum uint32
 }
 
 // closed ends the open object. Target is EXT-X-TARGETDURATION in seconds,
@@ -108,9 +111,11 @@ type done struct {
 const (
 	probed       = "probed"    // the bucket takes objects
 	told         = "told"      // the ledger knows the first N streams
+	toldFailure  = "failed"    // the ledger knows that the recording failed
 	announced    = "announced" // recording-started.json is stored
 	storedHeader = "header"    // initialization segment N is stored
 	storedObject = "object"    // object N is stored
+	syncedObject = "synced"    // all objects up to N are on the disk
 )
 
 // ending says that no stream will join any more.
@@ -209,7 +214,7 @@ const (
 	flagTail // it is not 0
 )
 
-// append packs p: flags, the numbers as varints, the four counters.
+// append packs p: flags, the numbers as varints, the five counters, the checksum.
 func (p *part) append(dst []byte) []byte {
 	var flags byte
 	if p.Segment {
@@ -222,13 +227,16 @@ func (p *part) append(dst []byte) []byte {
 		flags |= flagTail
 	}
 	dst = append(dst, flags)
-	for _, n := range []int64{int64(p.Object), p.Size, int64(p.Start), int64(p.Duration), p.Time.UnixMilli()} {
+	for _, n := range [...]int64{
+		int64(p.Object), p.Size, int64(p.Start), int64(p.Duration), p.Time.UnixMilli(), int64(p.TS.Segments),
+	} {
 		dst = binary.AppendVarint(dst, n)
 	}
 	if p.Tail != 0 {
 		dst = binary.AppendVarint(dst, int64(p.Tail))
 	}
-	return append(dst, p.TS.PAT, p.TS.PMT, p.TS.Video, p.TS.Audio)
+	dst = append(dst, p.TS.PAT, p.TS.PMT, p.TS.Video, p.TS.Audio, p.TS.Tag)
+	return binary.LittleEndian.AppendUint32(dst, p.Sum)
 }
 
 func decodePart(b []byte) (*part, error) {
@@ -237,9 +245,9 @@ func decodePart(b []byte) (*part, error) {
 		return nil, torn
 	}
 	flags, b := b[0], b[1:]
-	var n [6]int64
+	var n [7]int64
 	for i := range n {
-		if i == 5 && flags&flagTail == 0 {
+		if i == 6 && flags&flagTail == 0 {
 			break
 		}
 		v, size := binary.Varint(b)
@@ -248,13 +256,14 @@ func decodePart(b []byte) (*part, error) {
 		}
 		n[i], b = v, b[size:]
 	}
-	if len(b) != 4 {
+	if len(b) != 9 {
 		return nil, torn
 	}
 	return &part{
 		Object: int(n[0]), Size: n[1],
 		Start: media.Ticks(n[2]), Duration: media.Ticks(n[3]), Time: time.UnixMilli(n[4]).UTC(),
-		Segment: flags&flagSegment != 0, Independent: flags&flagIndependent != 0, Tail: media.Ticks(n[5]),
-		TS: packager.TSState{PAT: b[0], PMT: b[1], Video: b[2], Audio: b[3]},
+		Segment: flags&flagSegment != 0, Independent: flags&flagIndependent != 0, Tail: media.Ticks(n[6]),
+		TS:  packager.TSState{PAT: b[0], PMT: b[1], Video: b[2], Audio: b[3], Tag: b[4], Segments: uint32(n[5])},
+		Sum: binary.LittleEndian.Uint32(b[5:]),
 	}, nil
 }

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -24,7 +25,7 @@ var someRecords = []record{
 	&header{Data: []byte{1, 2, 3}},
 	&opened{N: 0},
 	&part{Object: 0, Size: 88_000, Start: packager.Origin, Duration: 30_000, Time: time.UnixMilli(1772359207412).UTC(),
-		Segment: true, Independent: true, TS: packager.TSState{PAT: 1, PMT: 2, Video: 3, Audio: 15}},
+		Segment: true, Independent: true, TS: packager.TSState{PAT: 1, PMT: 2, Video: 3, Audio: 15, Tag: 7, Segments: 3}},
 	&part{Object: 0, Size: 77_000, Start: packager.Origin + 30_000, Duration: 30_000, Time: time.UnixMilli(1772359207745).UTC(), Tail: 3003},
 	&closed{Target: 12, Tail: 3003},
 	&done{What: probed},
@@ -69,7 +70,7 @@ func TestRecords(t *testing.T) {
 func TestJournalSize(t *testing.T) {
 	p := part{
 		Object: 17_280, Size: 1 << 20, Start: media.TicksOf(96*time.Hour, media.VideoRate), Duration: 30_150,
-		Time: time.UnixMilli(1772359207412), Tail: 30_150, TS: packager.TSState{PAT: 15, PMT: 15, Video: 15, Audio: 15},
+		Time: time.UnixMilli(1772359207412), Tail: 30_150, TS: packager.TSState{PAT: 15, PMT: 15, Video: 15, Audio: 15, Tag: 15, Segments: 86_400},
 	}
 	b, err := encode(&p)
 	if err != nil {
@@ -94,9 +95,12 @@ func FuzzReplay(f *testing.F) {
 		all = b
 	}
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
-		dir := t.TempDir()
-		rec := &recording{fs: disk.OS, dir: dir, log: discard, wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
-		l, err := journal.Open(disk.OS, filepath.Join(dir, journalName), func([]byte) error { return nil })
+		r := &Recorder{Config: Config{Dir: t.TempDir(), FS: disk.OS, Log: discard}, room: newRoom(0)}
+		rec := r.blank("h3Rk9Lq2Zw8T", "")
+		if err := os.MkdirAll(rec.dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		l, err := journal.Open(disk.OS, filepath.Join(rec.dir, journalName), func([]byte) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -227,6 +227,9 @@ func TestTornTail(t *testing.T) {
 			if math.Round(parts) != float64(want) || size != wantSize {
 				t.Fatalf("journal cut at %d, media at %d: %f parts and %d bytes recovered, want %d parts", journalSize, mediaSize, parts, size, want)
 			}
+			for i := range rec.objects {
+				wantPieces(t, &rec.objects[i])
+			}
 		}
 	}
 	for cut := ends[3]; cut <= at; cut++ {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"anabranch/internal/media"
 	"anabranch/internal/packager"
 )
 
@@ -73,8 +74,12 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 		}
 		by = shiftOf(before, rec.counters())
 	}
+	var later media.Ticks
+	if at, some := rec.position(); some {
+		later = at - o.Start
+	}
 	begins := joined{ID: t.stream.ID, At: o.Time, Provisional: !fresh, Object: rec.nextObject()}
-	if err := rec.adoptObject(&begins, old, o, m, by); err != nil {
+	if err := rec.adoptObject(&begins, old, o, m, by, later); err != nil {
 		switch {
 		case fresh:
 			_ = rec.removeSpool() // as above
@@ -95,12 +100,18 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 		}
 		t.ts = packager.NewTS(rec.open().TS)
 	}
+	if later != 0 {
+		if err := rec.retime(t, o.Size, later); err != nil {
+			rec.log.Warn("times jump", "object", begins.Object, "error", err)
+		}
+	}
 	signal(rec.wake)
 	return nil
 }
 
-// adoptObject journals that o's stream begins, with o, and moves the file.
-func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *measured, by shift) error {
+// adoptObject journals that o's stream begins, with o, which is moved on the
+// timeline, and moves the file.
+func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *measured, by shift, later media.Ticks) error {
 	n := begins.Object
 	records := []record{begins}
 	if rec.measured == nil {
@@ -116,7 +127,10 @@ func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *
 	}
 	records = append(records, &opened{N: n, Discontinuity: len(rec.objects) > 0, Header: max(0, headers-1)})
 	for _, p := range o.parts {
-		p.Object, p.TS = n, by.apply(p.TS)
+		p.Object, p.TS, p.Start = n, by.apply(p.TS), p.Start+later
+		if by != (shift{}) || later != 0 {
+			p.Sum = 0 // the file is rewritten when it has moved
+		}
 		records = append(records, &p)
 	}
 	for _, r := range records {
@@ -127,6 +141,28 @@ func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *
 	from, to := filepath.Join(old.dir, old.objectName(o.N)), filepath.Join(rec.dir, rec.objectName(n))
 	if err := rec.fs.Rename(from, to); err != nil {
 		return fmt.Errorf("move object %d: %w", o.N, err)
+	}
+	return nil
+}
+
+// retime moves the times in the open file, of so many bytes, and of what t adds
+// to it. It is read whole: a group of pictures is ten seconds at most.
+func (rec *recording) retime(t *Take, size int64, by media.Ticks) error {
+	t.by += by
+	data := make([]byte, size)
+	_, err := rec.file.ReadAt(data, 0)
+	switch {
+	case err != nil:
+	case rec.fragmented():
+		err = packager.RetimeCMAF(data, by, t.params.Rate(media.Audio))
+	default:
+		packager.RetimeTS(data, by)
+	}
+	if err == nil {
+		_, err = rec.file.WriteAt(data, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("move times: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -118,9 +120,14 @@ func (rec *recording) recover(known bool, now time.Time) (err error) {
 		return err
 	}
 	rec.journal = log
+	rec.room.add(rec.waiting)
 	defer func() {
 		if err != nil {
 			log.Close()
+			for _, f := range rec.unsynced {
+				f.Close()
+			}
+			rec.room.add(-rec.waiting)
 		}
 	}()
 	if rec.Recording.ID == "" && known {
@@ -132,12 +139,16 @@ func (rec *recording) recover(known bool, now time.Time) (err error) {
 	if err := rec.recoverMedia(); err != nil {
 		return err
 	}
-	if known && rec.told == 0 {
-		rec.probed, rec.told = true, 1 // stopped between telling and writing that down
+	if known && rec.told == 0 { // stopped between telling and writing that down
+		rec.told = 1
+		rec.probed = rec.probed || !rec.failed() // a failure is told without
 	}
 	rec.unknown = !known
 	if rec.told == 0 && rec.empty() && (rec.ending == nil || rec.ending.Failure == "") {
 		return rec.removeSpool()
+	}
+	if !known && rec.told > 0 {
+		rec.end(now, "") // the ledger has it ended: nothing can join
 	}
 	rec.deadline = now.Add(rec.window())
 	rec.expire(now)
@@ -172,49 +183,83 @@ func (rec *recording) recoverMedia() error {
 	return nil
 }
 
-// recoverObject cuts the file of o to its last whole part. The size of a file
-// can be trusted after a power cut too: a file system grows it after the data.
+// recoverObject cuts the file of o to its last whole part.
 func (rec *recording) recoverObject(o *object) error {
 	if o.Stored {
 		return nil
 	}
 	path := filepath.Join(rec.dir, rec.objectName(o.N))
-	info, err := rec.fs.Stat(path)
-	var size int64
-	switch {
-	case err == nil:
-		size = info.Size()
-	case !errors.Is(err, fs.ErrNotExist):
+	file, err := rec.fs.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return rec.cutTo(o, 0)
+	}
+	if err != nil {
 		return fmt.Errorf("recover object %d: %w", o.N, err)
 	}
-	whole, parts := int64(0), 0
-	for parts < len(o.parts) && whole+o.parts[parts].Size <= size {
-		whole += o.parts[parts].Size
-		parts++
-	}
-	if whole < size {
-		if err := rec.fs.Truncate(path, whole); err != nil {
-			return fmt.Errorf("recover object %d: %w", o.N, err)
+	size, err := file.Seek(0, io.SeekEnd)
+	var parts int
+	if err == nil {
+		var end int64
+		if parts, end = o.whole(file, size, o.N >= rec.onDisk); end < size {
+			err = file.Truncate(end)
 		}
 	}
-	if parts < len(o.parts) || parts == 0 {
-		rec.log.Warn("media that was journaled did not reach the disk", "object", o.N, "parts", len(o.parts)-parts)
-		return rec.record(&cut{N: o.N, Parts: parts})
+	if err != nil || o.N < rec.onDisk {
+		file.Close()
+	} else {
+		rec.unsynced, rec.newNames = append(rec.unsynced, file), true
+		signal(rec.dirty)
 	}
-	return nil
+	if err != nil {
+		return fmt.Errorf("recover object %d: %w", o.N, err)
+	}
+	return rec.cutTo(o, parts)
+}
+
+// whole counts the parts that the object's file has whole, and their bytes.
+// check says that there may be zeros for bytes: file systems may store a size
+// before the data, and lose their power in between.
+func (o *object) whole(file io.ReaderAt, size int64, check bool) (parts int, end int64) {
+	for _, p := range o.parts {
+		if end+p.Size > size {
+			break
+		}
+		if check && p.Sum != 0 {
+			data := make([]byte, p.Size)
+			// What cannot be read now is for the upload to try again.
+			if _, err := file.ReadAt(data, end); err == nil && crc32.Checksum(data, castagnoli) != p.Sum {
+				break
+			}
+		}
+		parts, end = parts+1, end+p.Size
+	}
+	return parts, end
+}
+
+// cutTo journals that o has no more parts than that.
+func (rec *recording) cutTo(o *object, parts int) error {
+	if parts == len(o.parts) && parts > 0 {
+		return nil
+	}
+	rec.log.Warn("media that was journaled did not reach the disk", "object", o.N, "parts", len(o.parts)-parts)
+	return rec.record(&cut{N: o.N, Parts: parts})
 }
 
 // sync waits until all that was written is on the disk: media before the
 // journal that speaks of it.
 func (rec *recording) sync() error {
-	rec.syncing.Lock()
-	defer rec.syncing.Unlock()
+	rec.syncing <- struct{}{}
+	defer func() { <-rec.syncing }()
 	rec.mu.Lock()
 	log, open, files, names := rec.journal, rec.file, rec.unsynced, rec.newNames
 	rec.unsynced, rec.newNames = nil, false
+	last := rec.lastClosed()
+	var errs []error
+	if log != nil {
+		errs = append(errs, rec.settleDebt())
+	}
 	rec.mu.Unlock()
 
-	var errs []error
 	for _, f := range files {
 		errs = append(errs, f.Sync(), f.Close())
 	}
@@ -224,13 +269,21 @@ func (rec *recording) sync() error {
 			errs = append(errs, err)
 		}
 	}
-	if log != nil {
-		errs = append(errs, log.Sync())
-	}
 	if names {
 		errs = append(errs, rec.fs.SyncDir(rec.dir), rec.fs.SyncDir(filepath.Dir(rec.dir)))
 	}
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	rec.mu.Lock()
+	if err != nil {
+		rec.newNames = rec.newNames || names
+	} else if rec.journal != nil && last >= rec.onDisk {
+		_ = rec.record(&done{What: syncedObject, N: last}) // the next part's will fail, too
+	}
+	rec.mu.Unlock()
+	if log != nil {
+		err = errors.Join(err, log.Sync())
+	}
+	return err
 }
 
 // keepSynced syncs whenever a live segment or an object is complete, until ctx
@@ -242,12 +295,20 @@ func (rec *recording) keepSynced(ctx context.Context) {
 			return
 		case <-rec.dirty:
 		}
-		if err := rec.sync(); err != nil {
-			rec.mu.Lock()
-			_ = rec.fail(err)
-			rec.mu.Unlock()
-		}
+		rec.trySync()
 	}
+}
+
+// trySync syncs. If it cannot the recording ends.
+func (rec *recording) trySync() bool {
+	err := rec.sync()
+	if err == nil {
+		return true
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	_ = rec.fail(err)
+	return false
 }
 
 // stop ends the stay of the stream that is recorded, for the server stops. The
@@ -276,7 +337,7 @@ func (rec *recording) close() error {
 	return errors.Join(err, log.Close())
 }
 
-// removeSpool removes the recording's folder, the journal last: what a stop
+// removeSpool removes the recording's folder, the journal first: what a stop
 // leaves of it is either complete or void.
 func (rec *recording) removeSpool() error {
 	if rec.journal != nil {
@@ -289,17 +350,10 @@ func (rec *recording) removeSpool() error {
 		}
 	}
 	rec.unsynced, rec.file = nil, nil
-	entries, err := rec.fs.ReadDir(rec.dir)
-	if err != nil {
+	rec.room.add(-rec.waiting) // the state is not used any more
+	rec.waiting = 0
+	if err := rec.fs.Remove(filepath.Join(rec.dir, journalName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove spool: %w", err)
-	}
-	for _, e := range entries {
-		if e.Name() == journalName {
-			continue
-		}
-		if err := rec.fs.Remove(filepath.Join(rec.dir, e.Name())); err != nil {
-			return fmt.Errorf("remove spool: %w", err)
-		}
 	}
 	if err := rec.fs.RemoveAll(rec.dir); err != nil {
 		return fmt.Errorf("remove spool: %w", err)

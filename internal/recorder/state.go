@@ -3,21 +3,13 @@ package recorder
 import (
 	"fmt"
 	"math"
+	"sort"
 	"strconv"
 	"time"
 
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
 	"anabranch/internal/resource"
-)
-
-const (
-	// minObject is how long an object lasts at least, unless its stream ends.
-	minObject = 10 * media.VideoRate
-	// maxObject is how long it lasts at most.
-	maxObject = 20 * media.VideoRate
-	// minTarget is the least EXT-X-TARGETDURATION, in seconds.
-	minTarget = 12
 )
 
 // state is what is known of a recording: the sum of its journal's records.
@@ -28,51 +20,14 @@ type state struct {
 	target   int       // EXT-X-TARGETDURATION in seconds, 0 until fixed
 	headers  []header
 	objects  []object
+	inBucket int // how many objects, from the first on, are stored
+	onDisk   int // the number of the first object that may not be on the disk
 	ending   *ending
+	waiting  int64 // bytes of media that are not stored
 
 	// The steps that were taken, see [done].
-	probed, announced bool
-	told, headersDone int
-}
-
-// object is one media file of the recording.
-type object struct {
-	N               int // its name
-	Start, Duration media.Ticks
-	Size            int64
-	Time            time.Time // EXT-X-PROGRAM-DATE-TIME
-	TS              packager.TSState
-	Discontinuity   bool
-	Header          int
-	Closed, Stored  bool
-	// Tail is how far its pictures are shown beyond its end. It becomes part of
-	// Duration if the stream ends here.
-	Tail media.Ticks
-
-	// parts is kept while the object is open, and during a replay until it is
-	// stored.
-	parts    []part
-	closedAt time.Time // zero after a restart
-}
-
-// add puts p behind the parts that are there.
-func (o *object) add(p part) {
-	if len(o.parts) == 0 {
-		o.Start, o.Time = p.Start, p.Time
-	}
-	o.parts = append(o.parts, p)
-	o.Size += p.Size
-	o.Duration += p.Duration
-	o.TS, o.Tail = p.TS, p.Tail
-}
-
-// keep drops the parts behind the first n.
-func (o *object) keep(n int) {
-	parts := o.parts[:n]
-	o.parts, o.Size, o.Duration, o.TS, o.Tail = nil, 0, 0, packager.TSState{}, 0
-	for _, p := range parts {
-		o.add(p)
-	}
+	probed, announced, failureTold bool
+	told, headersDone              int
 }
 
 func (b *begun) apply(s *state) error {
@@ -97,9 +52,14 @@ func (d *settled) apply(s *state) error {
 		j.Provisional = false
 		return nil
 	}
-	for n := len(s.objects); n > 0 && s.objects[n-1].N >= j.Object; n-- {
-		s.objects = s.objects[:n-1]
+	n := len(s.objects)
+	for n > s.inBucket && s.objects[n-1].N >= j.Object {
+		n--
 	}
+	for i := range s.objects[n:] {
+		s.waiting -= s.objects[n+i].Size
+	}
+	s.objects = s.objects[:n]
 	s.streams = s.streams[:len(s.streams)-1]
 	return nil
 }
@@ -130,6 +90,7 @@ func (p *part) apply(s *state) error {
 		return fmt.Errorf("part belongs to object %d, which is not open", p.Object)
 	}
 	o.add(*p)
+	s.waiting += p.Size
 	return nil
 }
 
@@ -140,29 +101,34 @@ func (c *closed) apply(s *state) error {
 	}
 	o.Closed = true
 	o.Duration, o.Tail = o.Duration+c.Tail, o.Tail-c.Tail
+	if n := len(o.pieces); n > 0 {
+		o.pieces[n-1].Duration += uint32(c.Tail)
+	}
 	s.target = c.Target
 	return nil
 }
 
 func (c *cut) apply(s *state) error {
-	for i := range s.objects {
-		o := &s.objects[i]
-		if o.N != c.N {
-			continue
-		}
-		if c.Parts < 0 || c.Parts > len(o.parts) {
-			return fmt.Errorf("object %d has %d parts, not %d", c.N, len(o.parts), c.Parts)
-		}
-		o.keep(c.Parts)
-		if i+1 < len(s.objects) {
-			s.objects[i+1].Discontinuity = true
-		}
-		if c.Parts == 0 {
-			s.objects = append(s.objects[:i], s.objects[i+1:]...)
-		}
-		return nil
+	i, o := s.find(c.N)
+	switch {
+	case o == nil:
+		return fmt.Errorf("there is no object %d", c.N)
+	case o.Stored:
+		return fmt.Errorf("object %d is stored", c.N)
+	case c.Parts < 0 || c.Parts > len(o.parts):
+		return fmt.Errorf("object %d has %d parts, not %d", c.N, len(o.parts), c.Parts)
 	}
-	return fmt.Errorf("there is no object %d", c.N)
+	s.waiting -= o.Size
+	o.keep(c.Parts)
+	s.waiting += o.Size
+	if i+1 < len(s.objects) {
+		s.objects[i+1].Discontinuity = true
+	}
+	if c.Parts == 0 {
+		s.objects = append(s.objects[:i], s.objects[i+1:]...)
+		s.countStored()
+	}
+	return nil
 }
 
 func (d *done) apply(s *state) error {
@@ -173,18 +139,39 @@ func (d *done) apply(s *state) error {
 		s.told = d.N
 	case announced:
 		s.announced = true
+	case toldFailure:
+		s.failureTold = true
 	case storedHeader:
 		s.headersDone = d.N + 1
+	case syncedObject:
+		s.onDisk = d.N + 1
 	case storedObject:
-		for i := range s.objects {
-			if o := &s.objects[i]; o.N == d.N {
-				o.Stored, o.parts = true, nil
-				return nil
-			}
+		_, o := s.find(d.N)
+		if o == nil {
+			return fmt.Errorf("there is no object %d", d.N)
 		}
-		return fmt.Errorf("there is no object %d", d.N)
+		if !o.Stored {
+			s.waiting -= o.Size
+		}
+		o.Stored, o.parts = true, nil
+		s.countStored()
 	}
 	return nil
+}
+
+// find is the object named n and its index, nil when there is none.
+func (s *state) find(n int) (int, *object) {
+	i := sort.Search(len(s.objects), func(i int) bool { return s.objects[i].N >= n })
+	if i == len(s.objects) || s.objects[i].N != n {
+		return i, nil
+	}
+	return i, &s.objects[i]
+}
+
+func (s *state) countStored() {
+	for s.inBucket < len(s.objects) && s.objects[s.inBucket].Stored {
+		s.inBucket++
+	}
 }
 
 func (e *ending) apply(s *state) error {
@@ -198,6 +185,17 @@ func (s *state) open() *object {
 		return &s.objects[n-1]
 	}
 	return nil
+}
+
+// lastClosed is the number of the last object that is complete, -1 when there is
+// none.
+func (s *state) lastClosed() int {
+	for i := len(s.objects) - 1; i >= 0; i-- {
+		if s.objects[i].Closed {
+			return s.objects[i].N
+		}
+	}
+	return -1
 }
 
 func (s *state) nextObject() int {
@@ -229,27 +227,18 @@ func (s *state) settledStreams() []string {
 // unstored is the next object to upload, nil when there is none. What belongs
 // to a stream in doubt waits.
 func (s *state) unstored() *object {
-	for i := range s.objects {
-		o := &s.objects[i]
-		if j := s.provisional(); !o.Closed || j != nil && o.N >= j.Object {
-			return nil
-		}
-		if !o.Stored {
-			return o
-		}
+	if s.inBucket == len(s.objects) {
+		return nil
 	}
-	return nil
+	o := &s.objects[s.inBucket]
+	if j := s.provisional(); !o.Closed || j != nil && o.N >= j.Object {
+		return nil
+	}
+	return o
 }
 
 // stored counts the objects that playlists may name.
-func (s *state) stored() int {
-	for i := range s.objects {
-		if !s.objects[i].Stored {
-			return i
-		}
-	}
-	return len(s.objects)
-}
+func (s *state) stored() int { return s.inBucket }
 
 // position is where on the run timeline another stream may begin: the end of
 // the media, its pictures shown. It is false when there is no media.
@@ -269,6 +258,10 @@ func (s *state) counters() packager.TSState {
 	}
 	return packager.TSState{}
 }
+
+// failed says whether the recording ended for want of something, after it had
+// begun.
+func (s *state) failed() bool { return s.ending != nil && s.ending.Failure != "" && !s.ending.Refused }
 
 // newest is when its last stream joined.
 func (s *state) newest() time.Time {
@@ -296,22 +289,6 @@ func (s *state) limit() media.Ticks {
 		return maxObject
 	}
 	return min(maxObject, media.Ticks(s.target)*media.VideoRate)
-}
-
-// targetFor fixes EXT-X-TARGETDURATION when o, the first object, closes: room
-// for the least duration of an object and the longest group of pictures after
-// it (RFC 8216 §4.3.3.1).
-func targetFor(o *object) int {
-	var longest, group media.Ticks
-	for _, p := range o.parts {
-		if p.Segment && p.Independent {
-			group = 0
-		}
-		group += p.Duration
-		longest = max(longest, group)
-	}
-	seconds := math.Ceil(float64(min(maxObject, minObject+longest)) / media.VideoRate)
-	return max(minTarget, int(seconds))
 }
 
 // frameRate is the frame rate of the recording, 0 while it is not known.

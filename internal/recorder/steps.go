@@ -27,17 +27,21 @@ const (
 )
 
 // probe finds out whether the bucket takes objects. A network that is down is
-// waited for; a refusal ends the recording before it has started.
+// waited for; a refusal ends the recording before it has started. Once there is
+// more media than one object a refusal is waited for, too: it may be a mistake,
+// and the media would be lost.
 func (rec *recording) probe(ctx context.Context) error {
 	// From here on others know of the recording: it must outlive a power cut.
-	if err := rec.sync(); err != nil {
-		return err
-	}
-	err := rec.put(ctx, "events/ivs-check", typeBytes, bytes.NewReader(nil), 0)
+	rec.trySync()
+	err := rec.check(ctx)
 	if err == nil {
-		return rec.did(done{What: probed})
+		rec.did(done{What: probed})
+		return nil
 	}
-	if !objectstore.Refused(err) {
+	rec.mu.Lock()
+	much := rec.told > 0 || len(rec.objects) > 1
+	rec.mu.Unlock()
+	if much || !objectstore.Refused(err) {
 		return err
 	}
 	if reason := rec.bucket.Check(ctx, rec.Recording.Bucket); objectstore.Refused(reason) {
@@ -45,6 +49,37 @@ func (rec *recording) probe(ctx context.Context) error {
 	}
 	rec.refuse(err.Error())
 	return nil
+}
+
+// check stores an object that has no content.
+func (rec *recording) check(ctx context.Context) error {
+	err := rec.put(ctx, "events/ivs-check", typeBytes, bytes.NewReader(nil), 0)
+	if err == nil {
+		rec.checked = time.Now()
+	}
+	return err
+}
+
+// bucketGone ends the recording as failed if err says that its bucket does not
+// exist, unless a stream goes on: that is spooled, as if the bucket were away.
+// Should the bucket come back, it gets what there is.
+func (rec *recording) bucketGone(err error) bool {
+	if !objectstore.NoBucket(err) {
+		return false
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.take != nil || rec.doubt != nil || rec.failed() {
+		return false
+	}
+	at := time.Now()
+	if rec.ending != nil {
+		at, rec.ending = rec.ending.At, nil
+	}
+	reason := fmt.Sprintf("bucket %s does not exist any more", rec.Recording.Bucket)
+	rec.log.Error("recording fails", "reason", reason)
+	rec.end(at, reason)
+	return true
 }
 
 func (rec *recording) refuse(reason string) {
@@ -70,7 +105,12 @@ func (rec *recording) drop(context.Context) error {
 	return nil
 }
 
+// tellStart tells the ledger of the recording. One that failed is told of
+// before its bucket was reached, and whether the disk has it or not.
 func (rec *recording) tellStart(ctx context.Context) error {
+	if !rec.probed {
+		_ = rec.sync()
+	}
 	row := rec.row()
 	if err := rec.ledger.StartRecording(ctx, row); err != nil {
 		return fmt.Errorf("tell start of recording: %w", err)
@@ -78,7 +118,8 @@ func (rec *recording) tellStart(ctx context.Context) error {
 	rec.mu.Lock()
 	rec.unknown = false
 	rec.mu.Unlock()
-	return rec.did(done{What: told, N: len(row.StreamIDs)})
+	rec.did(done{What: told, N: len(row.StreamIDs)})
+	return nil
 }
 
 func (rec *recording) tellJoin(ctx context.Context) error {
@@ -91,14 +132,32 @@ func (rec *recording) tellJoin(ctx context.Context) error {
 	if err != nil && !(errors.As(err, &over) && over.Kind == resource.Conflict) {
 		return fmt.Errorf("tell that stream joined recording: %w", err)
 	}
-	return rec.did(done{What: told, N: n + 1})
+	rec.did(done{What: told, N: n + 1})
+	return nil
+}
+
+// tellFailure tells the ledger that the recording failed, long before its media
+// may be stored. It need not be told again if the journal cannot be written.
+func (rec *recording) tellFailure(ctx context.Context) error {
+	rec.mu.Lock()
+	end, length, id := *rec.ending, rec.duration(), rec.Recording.ID
+	rec.mu.Unlock()
+	if err := rec.ledger.FailRecording(ctx, id, end.At, length, end.Failure); err != nil {
+		return fmt.Errorf("tell failure of recording: %w", err)
+	}
+	rec.log.Warn("recording failed", "media", length, "reason", end.Failure)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.force(&done{What: toldFailure})
+	return nil
 }
 
 func (rec *recording) announce(ctx context.Context) error {
 	if err := rec.putMetadata(ctx, "recording-started.json", resource.RecordingStarted); err != nil {
 		return err
 	}
-	return rec.did(done{What: announced})
+	rec.did(done{What: announced})
+	return nil
 }
 
 func (rec *recording) storeHeader(ctx context.Context) error {
@@ -110,7 +169,8 @@ func (rec *recording) storeHeader(ctx context.Context) error {
 	if err := rec.put(ctx, key, typeMP4, bytes.NewReader(data), int64(len(data))); err != nil {
 		return err
 	}
-	return rec.did(done{What: storedHeader, N: n})
+	rec.did(done{What: storedHeader, N: n})
+	return nil
 }
 
 // storeObject stores the next object. Its file is removed after the journal
@@ -126,6 +186,8 @@ func (rec *recording) storeObject(ctx context.Context) error {
 	}
 	rec.mu.Unlock()
 
+	// What is stored must not shrink by a power cut: playlists only grow.
+	rec.trySync()
 	path := filepath.Join(rec.dir, name)
 	file, err := rec.fs.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,17 +197,14 @@ func (rec *recording) storeObject(ctx context.Context) error {
 		return fmt.Errorf("open object %d: %w", o.N, err)
 	}
 	defer file.Close()
-	if err := rec.put(ctx, key, contentType, io.NewSectionReader(file, 0, o.Size), o.Size); err != nil {
+	if err := rec.upload(ctx, rec.media, o.Time, key, contentType, io.NewSectionReader(file, 0, o.Size), o.Size); err != nil {
 		return err
 	}
 	if !o.closedAt.IsZero() {
 		metrics.RecordingUploadLag.Observe(time.Since(o.closedAt).Seconds())
 	}
-	if err := rec.did(done{What: storedObject, N: o.N}); err != nil {
-		return err
-	}
-	if err := rec.sync(); err != nil {
-		return err
+	if journaled := rec.did(done{What: storedObject, N: o.N}); !journaled || !rec.trySync() {
+		return nil // the file goes with the spool
 	}
 	if err := rec.fs.Remove(path); err != nil {
 		return fmt.Errorf("remove stored object: %w", err)
@@ -158,7 +217,8 @@ func (rec *recording) loseObject(o *object) error {
 	rec.log.Error("media is missing from the spool and left out", "object", o.N, "media", o.Duration.Duration(media.VideoRate))
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return rec.record(&cut{N: o.N})
+	rec.force(&cut{N: o.N})
+	return nil
 }
 
 // refresh stores the playlists as far as the objects they name are stored.
@@ -183,39 +243,44 @@ func (rec *recording) finish(ctx context.Context) error {
 	if err := rec.putMetadata(ctx, name, status); err != nil {
 		return err
 	}
-	var err error
 	if end.Failure == "" {
-		err = rec.ledger.EndRecording(ctx, id, end.At, length)
-	} else {
-		err = rec.ledger.FailRecording(ctx, id, end.At, length, end.Failure)
+		if err := rec.ledger.EndRecording(ctx, id, end.At, length); err != nil {
+			return fmt.Errorf("tell end of recording: %w", err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("tell end of recording: %w", err)
-	}
-	rec.log.Info("recording ended", "media", length, "failure", end.Failure)
+	rec.log.Info("recording is stored", "media", length, "failure", end.Failure)
 	rec.finished = true
 	return nil
 }
 
-// put stores an object below the recording's prefix.
+// put stores what is not media below the recording's prefix.
 func (rec *recording) put(ctx context.Context, key, contentType string, body io.ReadSeeker, size int64) error {
-	if err := rec.slots.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer rec.slots.Release(1)
-	if err := rec.bucket.Put(ctx, rec.Recording.Bucket, rec.Recording.Prefix+"/"+key, contentType, body); err != nil {
+	return rec.upload(ctx, rec.small, time.Now(), key, contentType, body, size)
+}
+
+// upload stores an object below the recording's prefix, in its turn.
+func (rec *recording) upload(ctx context.Context, g *gate, since time.Time, key, contentType string, body io.ReadSeeker, size int64) error {
+	bucket := rec.Recording.Bucket
+	err := g.pass(ctx, bucket, since, func() error {
+		return rec.bucket.Put(ctx, bucket, rec.Recording.Prefix+"/"+key, contentType, body)
+	})
+	if err != nil && ctx.Err() == nil {
 		metrics.RecordingUploadFailures.Inc()
+	}
+	if err != nil {
 		return fmt.Errorf("store %s: %w", key, err)
 	}
 	metrics.RecordingBytesUploaded.Add(float64(size))
 	return nil
 }
 
-// did journals that a step was taken.
-func (rec *recording) did(d done) error {
+// did takes note of a step, and says whether the journal has it. Any step may be
+// taken again: if the journal cannot be written the recording goes on.
+func (rec *recording) did(d done) (journaled bool) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return rec.record(&d)
+	rec.force(&d)
+	return len(rec.owed) == 0
 }
 
 // row is the recording as the ledger keeps it.

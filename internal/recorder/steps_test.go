@@ -20,18 +20,21 @@ import (
 func TestInterimPlaylists(t *testing.T) {
 	virtual(t, func(t *testing.T, w *world, r *Recorder) {
 		var puts []string
-		refreshes := make(map[time.Duration]int)
+		refreshes, ranges := make(map[time.Duration]int), 0
 		begun := time.Now()
 		w.fault = func(_ int, call string) error {
 			_, name, _ := strings.Cut(call, "/media/hls/")
 			if name == "" {
 				_, name, _ = strings.Cut(call, "/events/")
 			}
-			if len(puts) < 8 && name != "" {
+			if len(puts) < 12 && name != "" {
 				puts = append(puts, name)
 			}
-			if name == "720p30/playlist.m3u8" {
+			switch name {
+			case "720p30/playlist.m3u8":
 				refreshes[time.Since(begun).Truncate(time.Hour)]++
+			case "720p30/byte-range-variant.m3u8":
+				ranges++
 			}
 			return nil
 		}
@@ -41,7 +44,9 @@ func TestInterimPlaylists(t *testing.T) {
 		synctest.Wait()
 		want := []string{
 			"ivs-check", "recording-started.json", "720p30/0.ts", "720p30/playlist.m3u8", "master.m3u8",
-			"720p30/1.ts", "720p30/playlist.m3u8", "720p30/2.ts",
+			"720p30/byte-range-variant.m3u8", "byte-range-multivariant.m3u8",
+			"720p30/1.ts", "720p30/playlist.m3u8", "720p30/byte-range-variant.m3u8",
+			"720p30/2.ts", "720p30/playlist.m3u8",
 		}
 		if !slices.Equal(puts, want) {
 			t.Errorf("stored %q\nwant %q", puts, want)
@@ -59,6 +64,10 @@ func TestInterimPlaylists(t *testing.T) {
 		synctest.Wait()
 		if refreshes[0] < 350 || refreshes[0] > 360 || refreshes[time.Hour] < 115 || refreshes[time.Hour] > 121 {
 			t.Errorf("%d refreshes in the first hour, %d in the second; want one in 10 s, then one in 30 s", refreshes[0], refreshes[time.Hour])
+		}
+		// 720 objects, each time a tenth more: log 720 / log 1.1, and some at first.
+		if ranges < 30 || ranges > 70 {
+			t.Errorf("the byte-range playlist was stored %d times", ranges)
 		}
 		wantWhole(t, w, rec)
 	})
@@ -387,12 +396,10 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// A journal that takes nothing any more ends the recording, too. What it holds
-// by then is found at the next start.
+// A journal that takes nothing any more ends the recording, too. All that is
+// there is stored.
 func TestFullJournal(t *testing.T) {
-	outer := t
 	w := newWorld()
-	var spool string
 	var c *camera
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -414,23 +421,23 @@ func TestFullJournal(t *testing.T) {
 		}
 		take.End()
 		time.Sleep(time.Minute)
-		spool = copyTree(outer, dir)
 		cancel()
-		if err := <-ended; err == nil {
-			t.Error("run ends without the error of the journal")
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if left := spooled(t, dir); len(left) > 0 {
+			t.Errorf("spool still has %q", left)
 		}
 	})
-	wantTold(t, w, "Recording Start "+c.stream.ID)
-	synctest.Test(t, func(t *testing.T) {
-		r := open(t, w, spool)
-		stop := run(t, r)
-		time.Sleep(2 * time.Minute)
-		stop()
-	})
-	wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID)
+	wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End Failure "+c.stream.ID)
 	rec := w.recordings()[0]
 	if rec.Duration.Round(time.Millisecond) != 13333*time.Millisecond {
 		t.Errorf("duration %v, want 13.333s", rec.Duration)
 	}
-	wantWhole(t, w, rec)
+	if failed := w.object(rec, "events/recording-failed.json"); !strings.Contains(failed, `"duration_ms":13333`) {
+		t.Errorf("recording-failed.json: %s", failed)
+	}
+	if got := w.object(rec, "media/hls/720p30/playlist.m3u8"); strings.Count(got, "#EXTINF") != 2 || !strings.HasSuffix(got, "#EXT-X-ENDLIST\n") {
+		t.Errorf("playlist:\n%s", got)
+	}
 }

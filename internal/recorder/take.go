@@ -36,9 +36,14 @@ type Take struct {
 
 	// What follows is the recording's, guarded by its mutex.
 	joined, provisional bool
-	params              media.Params // of the last part
-	ts                  *packager.TS
-	buf                 []byte
+	// by is how far its media is moved on the timeline, in 90 kHz ticks, to begin
+	// where the recording ended: another recording of the channel may be ahead.
+	by     media.Ticks
+	moved  packager.Chunk
+	params media.Params // of the last part
+	ts     *packager.TS
+	cmaf   packager.CMAF // for moved chunks
+	buf    []byte
 }
 
 // Write adds a chunk, whose CMAF form is given too, for recordings that keep
@@ -133,12 +138,16 @@ func (rec *recording) settle(t *Take, m *measured) verdict {
 	return same
 }
 
-// pack is the part as the recording's container has it.
-func (t *Take) pack(c *packager.Chunk, cmaf []byte) ([]byte, error) {
-	if t.rec.fragmented() {
+// pack is the part as the recording's container has it. Its CMAF form is at hand
+// unless the part was moved.
+func (t *Take) pack(c *packager.Chunk, cmaf []byte) (_ []byte, err error) {
+	switch {
+	case !t.rec.fragmented():
+		t.buf, err = t.ts.Append(t.buf[:0], c)
+	case t.by != 0:
+		t.buf, err = t.cmaf.Append(t.buf[:0], c)
+	default:
 		return cmaf, nil
 	}
-	var err error
-	t.buf, err = t.ts.Append(t.buf[:0], c)
 	return t.buf, err
 }

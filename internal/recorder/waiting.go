@@ -113,8 +113,9 @@ func (rec *recording) supersede(t *Take, now time.Time) {
 }
 
 // Position is where on the run timeline, in 90 kHz ticks, the next stream of a
-// channel may begin: behind the media of all its recordings that have not
-// ended. It is false when there is none.
+// channel had best begin: behind the media of all its recordings that have not
+// ended. What begins elsewhere is moved to where its recording ended. It is
+// false when there is none.
 func (r *Recorder) Position(channel resource.ARN) (end media.Ticks, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

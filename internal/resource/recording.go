@@ -118,6 +118,14 @@ const (
 	MaxRecordingAge  = 48 * time.Hour
 )
 
+// RecordingFilter narrows a list of recordings. Members left empty do not.
+type RecordingFilter struct {
+	ChannelARN ARN
+	State      RecordingState
+	// From and To bound the time of the start; To itself is not within.
+	From, To time.Time
+}
+
 // Recording is one recording: a prefix in a bucket, and the streams in it.
 type Recording struct {
 	ID                        string          `json:"id"`        // last part of the prefix

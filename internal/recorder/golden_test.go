@@ -1,0 +1,169 @@
+package recorder
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"anabranch/internal/disk/disktest"
+	"anabranch/internal/media"
+	"anabranch/internal/resource"
+)
+
+// A recording's tree, from the first object to the last line of the last file.
+// Each file of testdata says what a bucket holds below the prefix, at one
+// moment or several:
+//
+//	; why what follows is as it is
+//	@ moment
+//	= name             a file of text, followed by its lines
+//	= name, 188 bytes  any other
+//
+// Time is virtual and begins with the year 2000.
+func TestGoldenTree(t *testing.T) {
+	for _, tt := range []struct {
+		file  string
+		shoot func(t *testing.T, g *goldenTree)
+	}{
+		{"ts", func(t *testing.T, g *goldenTree) { g.twoStreams(t) }},
+		{"fmp4", func(t *testing.T, g *goldenTree) {
+			g.c.stream.Channel.ContainerFormat = resource.FragmentedMP4
+			g.twoStreams(t)
+		}},
+		{"bare", func(t *testing.T, g *goldenTree) {
+			g.c.stream.Configuration.Rendition.Selection = "NONE"
+			g.c.broadcast(t, g.r, 40)
+			time.Sleep(2 * time.Minute)
+			g.look("ended")
+		}},
+		{"failed", func(t *testing.T, g *goldenTree) {
+			take := g.r.Begin(g.c.stream)
+			g.c.shoot(t, take, 40)
+			g.disk.SetRoom(0)
+			if err := g.c.shoot(t, take, 1); err == nil {
+				t.Error("a full disk goes unnoticed")
+			}
+			take.End()
+			g.disk.SetRoom(1 << 40)
+			time.Sleep(time.Second)
+			g.look("failed")
+		}},
+		{"refused", func(t *testing.T, g *goldenTree) {
+			g.w.fail(errDenied())
+			take := g.r.Begin(g.c.stream)
+			g.c.shoot(t, take, 3)
+			g.w.fail(nil)
+			take.End()
+			time.Sleep(time.Minute)
+			g.look("refused")
+		}},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := &goldenTree{w: newWorld(), disk: disktest.New(1), c: newCamera(60)}
+				var err error
+				g.r, err = Open(t.Context(), Config{Dir: "/spool", FS: g.disk, Objects: g.w, Ledger: g.w, Place: place, Log: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer run(t, g.r)()
+				tt.shoot(t, g)
+				g.compare(t, "testdata/"+tt.file+".txt")
+			})
+		})
+	}
+}
+
+// goldenTree is a recording and what was seen of it.
+type goldenTree struct {
+	w    *world
+	disk *disktest.Disk
+	r    *Recorder
+	c    *camera
+	text strings.Builder
+}
+
+// twoStreams shoots a stream of 11 s, looks, and after a gap another of 9 s, the
+// last group of pictures of which is cut into two live segments.
+func (g *goldenTree) twoStreams(t *testing.T) {
+	take := g.r.Begin(g.c.stream)
+	g.c.shoot(t, take, 33)
+	g.look("after 11 s")
+	take.End()
+	time.Sleep(5*time.Second + 250*time.Millisecond)
+	g.c = g.c.again()
+	// Another sound means another header, but the same codecs.
+	g.c.stream.Description.Audio = &media.AudioParams{Config: []byte{0x11, 0x88}, SampleRate: 48000, Channels: 1}
+	take = g.r.Begin(g.c.stream)
+	g.c.shoot(t, take, 18)
+	for n := range 9 {
+		ch := g.c.chunk()
+		ch.Segment, ch.Independent, ch.SegmentEnd = n%6 == 0, n == 0, n == 5 || n == 8
+		cmaf, err := g.c.cmaf.Append(nil, ch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := take.Write(ch, cmaf); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(ch.Duration.Duration(media.VideoRate))
+	}
+	take.End()
+	time.Sleep(2 * time.Minute)
+	g.look("ended")
+}
+
+// look writes down what there is.
+func (g *goldenTree) look(moment string) {
+	synctest.Wait()
+	fmt.Fprintf(&g.text, "@ %s\n", moment)
+	var r resource.Recording
+	if all := g.w.recordings(); len(all) > 0 {
+		r = all[0]
+	}
+	for _, name := range g.w.names(r) {
+		data := g.w.object(r, name)
+		if !strings.HasSuffix(name, ".json") && !strings.HasSuffix(name, ".m3u8") {
+			fmt.Fprintf(&g.text, "= %s, %d bytes\n", name, len(data))
+			continue
+		}
+		fmt.Fprintf(&g.text, "= %s\n%s\n", name, strings.TrimSuffix(data, "\n"))
+	}
+	for _, told := range g.w.told() {
+		kind, _, _ := strings.Cut(told, " st-")
+		_, reason, _ := strings.Cut(told, ": ")
+		fmt.Fprintf(&g.text, "= event %s\n", strings.TrimSuffix(kind+": "+reason, ": "))
+	}
+}
+
+// compare compares what was seen with a file, line by line.
+func (g *goldenTree) compare(t *testing.T, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; there is\n%s", err, &g.text)
+	}
+	var want []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, ";") {
+			want = append(want, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	got := strings.Split(strings.TrimSuffix(g.text.String(), "\n"), "\n")
+	for i := range max(len(got), len(want)) {
+		var a, b string
+		if i < len(got) {
+			a = got[i]
+		}
+		if i < len(want) {
+			b = want[i]
+		}
+		if a != b {
+			t.Fatalf("%s: line %d without comments is\n%q\nwant\n%q; there is\n%s", path, i+1, a, b, &g.text)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package recorder
+
+import (
+	"time"
+
+	"anabranch/internal/media"
+)
+
+// Progress is how far a recording is whose spool is still here.
+type Progress struct {
+	Duration time.Duration // of the media, what is not in the bucket yet included
+	Waiting  int64         // bytes of media that are not in the bucket yet
+	Streams  []string      // those that are certain to belong to it, oldest first
+	Playable bool          // the bucket has playlists, and they name media
+}
+
+// Progress tells how far a recording is. It is false for one that is not in
+// the spool: it is all in its bucket, and the ledger knows the rest.
+func (r *Recorder) Progress(id string) (p Progress, ok bool) {
+	rec := r.spooled(id)
+	if rec == nil {
+		return p, false
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	p = Progress{Duration: rec.duration(), Streams: rec.settledStreams(), Playable: rec.listed > 0}
+	for i := range rec.objects {
+		if o := &rec.objects[i]; !o.Stored {
+			p.Waiting += o.Size
+		}
+	}
+	return p, true
+}
+
+// Object is one media file of a recording.
+type Object struct {
+	Name          string // in the rendition's folder
+	Size          int64  // in bytes
+	Duration      time.Duration
+	Time          time.Time // of its beginning
+	Discontinuity bool      // it does not go on from the object before
+}
+
+// Stored lists the media that is in the bucket, of a recording whose spool is
+// still here; it is false for any other.
+func (r *Recorder) Stored(id string) (objects []Object, ok bool) {
+	rec := r.spooled(id)
+	if rec == nil {
+		return nil, false
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for i := range rec.stored() {
+		o := &rec.objects[i]
+		objects = append(objects, Object{
+			Name: rec.objectName(o.N), Size: o.Size, Duration: o.Duration.Duration(media.VideoRate),
+			Time: o.Time, Discontinuity: o.Discontinuity && i > 0,
+		})
+	}
+	return objects, true
+}
+
+// spooled finds a recording that is not finished; nil for any other.
+func (r *Recorder) spooled(id string) *recording {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all[id]
+}
