@@ -16,9 +16,10 @@ import (
 type commandLine struct {
 	app.Config
 
-	Serve   struct{} `cmd:"" default:"1" help:"Run the server until SIGINT or SIGTERM."`
-	Demo    app.Demo `cmd:"" help:"Run the server and show what it does: a test picture is published, dropped, published again, and recorded as one."`
-	Version struct{} `cmd:"" help:"Tell version and commit."`
+	Serve     struct{}      `cmd:"" default:"1" help:"Run the server until SIGINT or SIGTERM."`
+	Recording app.Recording `cmd:"" help:"List, verify and export recordings of a running server."`
+	Demo      app.Demo      `cmd:"" help:"Run the server and show what it does: a test picture is published, dropped, published again, and recorded as one."`
+	Version   struct{}      `cmd:"" help:"Tell version and commit."`
 }
 
 func main() {
@@ -43,7 +44,10 @@ func run() error {
 		return nil
 	case "demo":
 		return app.RunDemo(ctx, args.Config, args.Demo)
-	default:
+	case "serve":
 		return app.Run(ctx, args.Config)
+	default:
+		command.BindTo(ctx, (*context.Context)(nil))
+		return command.Run(&args.Config)
 	}
 }

@@ -23,7 +23,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +40,7 @@ type Server struct {
 	signatures *auth.SigV4
 	log        *slog.Logger
 	operations map[string]*operation // by method, space and path
+	labelled   []*operation          // those whose path has a label, the longest first
 }
 
 // Config is what a Server is made of.
@@ -51,26 +54,38 @@ type Config struct {
 // shapes of its service, or two operations have one path.
 func New(cfg Config) *Server {
 	s := &Server{signatures: cfg.Signatures, log: cfg.Log, operations: make(map[string]*operation)}
+	taken := make(map[string]bool)
 	for _, service := range cfg.Services {
 		for _, o := range service.Operations {
 			route := o.method + " " + o.path
-			if s.operations[route] != nil {
+			if taken[route] {
 				panic("api: two operations at " + route)
 			}
-			s.operations[route] = &operation{Operation: o, input: service.Shapes.plan(o.input)}
+			taken[route] = true
+			op := &operation{Operation: o, input: service.Shapes.plan(o.input)}
+			if before, rest, ok := strings.Cut(o.path, "{"); ok {
+				_, after, _ := strings.Cut(rest, "}")
+				op.before, op.after = before, after
+				s.labelled = append(s.labelled, op)
+				continue
+			}
+			s.operations[route] = op
 		}
 	}
+	slices.SortStableFunc(s.labelled, func(a, b *operation) int { return len(b.path) - len(a.path) })
 	return s
 }
 
 // operation is an Operation with its plan of decoding.
 type operation struct {
 	Operation
-	input *plan
+	input         *plan
+	before, after string // of the path, around its label
 }
 
-// A request's body is bounded in bytes, and in the time it takes to arrive.
+// A request is bounded in bytes, and its body in the time it takes to arrive.
 const (
+	maxURI      = 16 << 10
 	maxBody     = 1 << 20
 	bodyTimeout = 30 * time.Second
 )
@@ -131,6 +146,9 @@ func (c *call) run(w http.ResponseWriter) (status int, body []byte, err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	if len(c.request.RequestURI) > maxURI {
+		return 0, nil, errURITooLong
+	}
 	op, label, ok := c.route(c.request)
 	if !ok {
 		return 0, nil, errUnknownOperation
@@ -140,14 +158,24 @@ func (c *call) run(w http.ResponseWriter) (status int, body []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if c.accessKeyID, err = c.signatures.Verify(c.request, sent); err != nil {
-		return 0, nil, err
+	// Who signs wants to be known, also where nobody has to.
+	if !op.public || c.request.Header["Authorization"] != nil {
+		if c.accessKeyID, err = c.signatures.Verify(c.request, sent); err != nil {
+			return 0, nil, err
+		}
 	}
 	if op.run == nil {
 		return 0, nil, errNotImplemented(op.Name)
 	}
+	query, err := url.ParseQuery(c.request.URL.RawQuery)
+	if err != nil {
+		return 0, nil, resource.Errorf(resource.Invalid, "the query cannot be read: %v", err)
+	}
+	if op.unhurried {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a recorder in a test has none
+	}
 	out, err := op.run(c.request.Context(), func(in any) error {
-		return op.input.decode(in, source{body: sent, path: label, query: c.request.URL.Query()})
+		return op.input.decode(in, source{body: sent, path: label, query: query})
 	})
 	if err != nil || op.status == http.StatusNoContent {
 		return op.status, nil, err
@@ -183,10 +211,13 @@ func (s *Server) route(r *http.Request) (op *operation, label string, ok bool) {
 	if op, ok := s.operations[r.Method+" "+r.URL.Path]; ok {
 		return op, "", true
 	}
-	// The label is an ARN, whose slash may come escaped or not.
-	if label, ok := strings.CutPrefix(r.URL.Path, "/tags/"); ok {
-		op, ok := s.operations[r.Method+" "+TagsPath]
-		return op, label, ok
+	for _, op := range s.labelled {
+		// The label may be an ARN, whose slash may come escaped or not.
+		rest, begins := strings.CutPrefix(r.URL.Path, op.before)
+		label, ends := strings.CutSuffix(rest, op.after)
+		if begins && ends && r.Method == op.method {
+			return op, label, true
+		}
 	}
 	return nil, "", false
 }
@@ -226,6 +257,9 @@ type Operation struct {
 	status int
 	input  any                                                               // a pointer to a struct, nil
 	run    func(ctx context.Context, decode func(in any) error) (any, error) // nil: not implemented
+
+	public    bool // also without a signature
+	unhurried bool // without a limit of time
 }
 
 // NewOperation makes the operation that f performs, called by POST /<name> and
@@ -253,11 +287,24 @@ func NotImplemented(name string) Operation {
 	return Operation{Name: name, method: http.MethodPost, path: "/" + name, input: (*struct{})(nil)}
 }
 
-// TagsPath is the one path with a label: an ARN, percent-encoded.
-const TagsPath = "/tags/{resourceArn}"
-
-// At is o at another method and path.
+// At is o at another method and path. One part of the path may be a label in
+// braces, such as "/tags/{resourceArn}": whatever stands there, slashes too,
+// unless a longer path fits as well.
 func (o Operation) At(method, path string) Operation {
 	o.method, o.path = method, path
+	return o
+}
+
+// Public is o for everybody: it is performed without a signature, too. A wrong
+// signature is refused all the same.
+func (o Operation) Public() Operation {
+	o.public = true
+	return o
+}
+
+// Unhurried is o without a limit to the time until it is answered; its context
+// ends when the caller leaves.
+func (o Operation) Unhurried() Operation {
+	o.unhurried = true
 	return o
 }

@@ -60,7 +60,7 @@ func newFixture(t *testing.T) *fixture {
 				NewOperation("Forget", http.StatusNoContent, func(ctx context.Context, in *input) (*output, error) { return f.do(ctx, in) }),
 				NewOperation("Label", http.StatusOK, func(_ context.Context, in *labelled) (*output, error) {
 					return &output{in.ARN + " " + strings.Join(in.Keys, ",")}, nil
-				}).At(http.MethodDelete, TagsPath),
+				}).At(http.MethodDelete, "/tags/{resourceArn}"),
 				NotImplemented("Sing"),
 			},
 		}},

@@ -44,7 +44,10 @@ func (p *plan) decode(in any, src source) error {
 		case "path":
 			given = src.path
 		case "query":
-			given = values(src.query[f.name])
+			var err error
+			if given, err = f.queried(src.query[f.name]); err != nil {
+				return err
+			}
 		default:
 			given = body[f.name]
 		}
@@ -94,16 +97,26 @@ func deeper(tree any, n int) bool {
 	return false
 }
 
-// values is a query parameter's values as a list, nil when there are none.
-func values(texts []string) any {
-	if texts == nil {
-		return nil
+// queried is what a query gives for a member, in the form of JSON; nil for
+// nothing.
+func (f *field) queried(texts []string) (any, error) {
+	switch {
+	case len(texts) == 0:
+		return nil, nil
+	case f.kind == reflect.Slice:
+		list := make([]any, len(texts))
+		for i, text := range texts {
+			list[i] = text
+		}
+		return list, nil
+	case len(texts) > 1:
+		return nil, invalid(f.name, "must be given once")
+	case f.kind == reflect.Int:
+		return json.Number(texts[0]), nil
+	case f.kind == reflect.Bool && (texts[0] == "true" || texts[0] == "false"):
+		return texts[0] == "true", nil
 	}
-	list := make([]any, len(texts))
-	for i, text := range texts {
-		list[i] = text
-	}
-	return list
+	return texts[0], nil
 }
 
 // fill sets the member at a path, such as "arns[3]", to what was given.

@@ -44,6 +44,8 @@ var (
 		msg: "there is no operation at this method and path"}
 	errBodyTooLarge = &transportError{status: http.StatusRequestEntityTooLarge, exception: "ValidationException",
 		msg: "the body must not be longer than 1 MiB"}
+	errURITooLong = &transportError{status: http.StatusRequestURITooLong, exception: "ValidationException",
+		msg: "path and query must not be longer than 16 KiB"}
 )
 
 func errNotImplemented(operation string) error {

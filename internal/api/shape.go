@@ -22,7 +22,7 @@ import (
 //
 //	required  the member must be given
 //	path      it stands for the label in the operation's path
-//	query     its values are the query parameters of its name
+//	query     it is the query's parameter of its name; a list has all of them
 //
 // The fields of an embedded struct count as its owner's.
 type Shapes map[string]Shape

@@ -37,6 +37,7 @@ type Config struct {
 	S3Endpoint       string `name:"s3-endpoint" placeholder:"URL" help:"S3 endpoint to record to, instead of the embedded one. Credentials come from the usual AWS variables."`
 	S3Region         string `name:"s3-region" placeholder:"REGION" help:"Region of --s3-endpoint; AWS_REGION, else --region, when not given."`
 	PublicRecordings bool   `name:"public-recordings" help:"Let anybody list and play the recordings in the embedded buckets."`
+	SpoolMax         Size   `name:"spool-max" placeholder:"SIZE" help:"Bound of the media that waits for upload, such as 20GB; half of the free disk when not given."`
 
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM. Without one a self-signed certificate is made."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Key of --tls-cert in PEM."`

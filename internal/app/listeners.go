@@ -46,13 +46,16 @@ func (l *listeners) close() {
 }
 
 // Endpoints are the addresses in use, as a client on this machine can dial
-// them. They are the content of endpoints.json.
+// them, and the region that it signs for. They are the content of
+// endpoints.json.
 type Endpoints struct {
 	HTTP  string `json:"http"`
 	RTMP  string `json:"rtmp"`
 	RTMPS string `json:"rtmps"`
 	S3    string `json:"s3,omitempty"`
 	Admin string `json:"admin"`
+
+	Region string `json:"region"`
 }
 
 // endpointsFile is there while the server is ready.

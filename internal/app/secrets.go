@@ -21,18 +21,20 @@ type credentials struct {
 	file string
 }
 
+// credentialsFile is made on the first start.
+const credentialsFile = "credentials"
+
 // openCredentials takes the credentials of cfg, else those in the data folder,
 // which it makes on the first start.
 func openCredentials(dir *dataDir, cfg *Config) (credentials, error) {
 	if cfg.AccessKeyID != "" {
 		return credentials{cfg.AccessKeyID, cfg.SecretAccessKey, ""}, nil
 	}
-	const name = "credentials"
-	path := dir.file(name)
+	path := dir.file(credentialsFile)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		c := credentials{"AB" + strings.ToUpper(resource.RandomID(18)), resource.RandomID(40), path}
-		return c, dir.write(name, fmt.Appendf(nil,
+		return c, dir.write(credentialsFile, fmt.Appendf(nil,
 			"[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", c.accessKeyID, c.secretAccessKey))
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"anabranch/internal/api"
 	"anabranch/internal/api/lowlatency"
+	"anabranch/internal/api/recordings"
 	"anabranch/internal/auth"
 	"anabranch/internal/broadcast"
 	"anabranch/internal/console"
@@ -78,6 +79,7 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, ready func(*server
 	}
 	defer s.sockets.close()
 	s.endpoints = s.sockets.endpoints()
+	s.endpoints.Region = cfg.Region
 	s.publicURL = publicURL(&cfg, s.endpoints)
 	if s.store, err = store.Open(ctx, store.Config{Path: s.dir.file("anabranch.db"), Log: log}); err != nil {
 		return err
@@ -119,8 +121,12 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	if s.objects, err = objectstore.New(ctx, s.objectStore()); err != nil {
 		return err
 	}
+	spoolMax, err := s.spoolMax()
+	if err != nil {
+		return err
+	}
 	if s.recorder, err = recorder.Open(ctx, recorder.Config{
-		Dir: s.dir.file("spool"), FS: disk.OS, Objects: s.objects, Ledger: s.store, Place: s.place, Log: s.log,
+		Dir: s.dir.file("spool"), FS: disk.OS, SpoolMax: spoolMax, Objects: s.objects, Ledger: s.store, Place: s.place, Log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -167,11 +173,17 @@ func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
 	playbackPath := func(channelID string) string { return playback.Path(s.place, channelID) }
 	mux := http.NewServeMux()
 	playback.New(playback.Config{Place: s.place, Channels: s.channels, Sealer: sealer, Log: s.log}).Register(mux)
-	pages, err := console.New(console.Config{PlaybackPath: playbackPath})
+	_, tlsPort, _ := net.SplitHostPort(s.endpoints.RTMPS)
+	pages, err := console.New(console.Config{PlaybackPath: playbackPath, Region: s.cfg.Region, HTTPSPort: tlsPort})
 	if err != nil {
 		return nil, err
 	}
 	pages.Register(mux)
+	shelf := recordings.New(recordings.Config{
+		Place: s.place, PublicURL: s.publicURL, Public: s.cfg.PublicRecordings,
+		Store: s.store, Spool: s.recorder, Objects: s.objects, Sealer: sealer, Log: s.log,
+	})
+	shelf.Register(mux)
 	mux.Handle("/", api.New(api.Config{
 		Signatures: &auth.SigV4{
 			Region: s.cfg.Region, Service: "ivs",
@@ -187,7 +199,7 @@ func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
 				PlaybackURL: func(channelID string) string { return s.publicURL + playbackPath(channelID) },
 			},
 			Store: s.store, OnAir: s.channels, Sealer: sealer, ConfigurationCreated: s.checker.Poke,
-		})},
+		}), shelf.Service()},
 	}))
 	return mux, nil
 }

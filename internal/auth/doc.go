@@ -1,7 +1,7 @@
 // Package auth decides who may do what.
 //
 //	Authorization header ─→ SigV4.Verify ─→ access key id   (control API)
-//	payload ─→ Sealer.Seal ─→ token ─→ Sealer.Open ─→ payload (page tokens, playback sessions)
+//	payload ─→ Sealer.Seal ─→ token ─→ Sealer.Open ─→ payload (page tokens, playback URLs)
 //
 // It knows no resource: it turns bytes that somebody sent into a fact about who
 // sent them, or into a refusal. Secrets are compared in constant time and

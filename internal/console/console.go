@@ -2,12 +2,13 @@
 //
 //	/                     where to go from here
 //	/watch/<channel id>   the page that plays a channel
+//	/recordings           the page that lists and plays recordings
 //	/assets/<file>        what the pages are made of
 //	/clock                the server's clock, to measure latency by
 //
 // Pages are plain files in assets, embedded as they are. The one library,
 // hls.js, is put into assets/vendor by "make build"; without it the server
-// still builds, and the watch page says what is missing.
+// still builds, and the pages that play say what is missing.
 package console
 
 import (
@@ -37,14 +38,20 @@ type Config struct {
 	// PlaybackPath is where a channel's multivariant playlist lies, from the
 	// server's root.
 	PlaybackPath func(channelID string) string
+	// Region is what the page of recordings signs its calls of the API for.
+	Region string
+	// HTTPSPort is where the same pages are over TLS: elsewhere than on
+	// localhost, browsers sign nothing for a page in the clear.
+	HTTPSPort string
 }
 
 // Server answers browsers. Its handlers may run side by side.
 type Server struct {
 	Config
-	index  []byte
-	watch  *template.Template
-	assets map[string]asset
+	index      []byte
+	watch      *template.Template
+	recordings []byte
+	assets     map[string]asset
 }
 
 type asset struct {
@@ -64,14 +71,7 @@ func New(cfg Config) (*Server, error) {
 
 func newServer(cfg Config, files fs.FS) (*Server, error) {
 	s := &Server{Config: cfg, assets: make(map[string]asset)}
-	var err error
-	if s.watch, err = template.ParseFS(files, "watch.html"); err != nil {
-		return nil, fmt.Errorf("parse watch page: %w", err)
-	}
-	if s.index, err = fs.ReadFile(files, "index.html"); err != nil {
-		return nil, fmt.Errorf("read front page: %w", err)
-	}
-	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path.Ext(name) == ".html" {
 			return err
 		}
@@ -90,6 +90,15 @@ func newServer(cfg Config, files fs.FS) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read embedded assets: %w", err)
 	}
+	if s.watch, err = template.ParseFS(files, "watch.html"); err != nil {
+		return nil, fmt.Errorf("parse watch page: %w", err)
+	}
+	if s.recordings, err = s.recordingsPage(files); err != nil {
+		return nil, fmt.Errorf("make page of recordings: %w", err)
+	}
+	if s.index, err = fs.ReadFile(files, "index.html"); err != nil {
+		return nil, fmt.Errorf("read front page: %w", err)
+	}
 	return s, nil
 }
 
@@ -97,6 +106,7 @@ func newServer(cfg Config, files fs.FS) (*Server, error) {
 func (s *Server) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { page(w, r, s.index) })
 	mux.HandleFunc("GET /watch/{channel}", s.player)
+	mux.HandleFunc("GET /recordings", func(w http.ResponseWriter, r *http.Request) { page(w, r, s.recordings) })
 	mux.HandleFunc("GET /assets/{file...}", s.file)
 	mux.HandleFunc("GET /clock", clock)
 }
@@ -105,9 +115,9 @@ func (s *Server) Register(mux *http.ServeMux) {
 var channelID = regexp.MustCompile(`^[a-zA-Z0-9-]{1,64}$`)
 
 // policy lets the page run and load only what comes from here. hls.js plays
-// from blobs, and runs its worker from one.
+// from blobs, runs its worker from one, and begins text tracks as data.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-	"media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+	"media-src 'self' blob: data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
 // player answers with the page of a channel, whether there is such a channel or
 // not: the page goes on looking for it.
@@ -117,13 +127,12 @@ func (s *Server) player(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	_, hasHLS := s.assets[hlsJS]
 	var b bytes.Buffer
 	err := s.watch.Execute(&b, map[string]any{
 		"Channel": id,
 		// Relative, so that the page also works below another path.
 		"Source": ".." + s.PlaybackPath(id),
-		"HLS":    hasHLS,
+		"HLS":    s.hasHLS(),
 	})
 	if err != nil {
 		http.Error(w, "page cannot be made", http.StatusInternalServerError)
@@ -131,6 +140,20 @@ func (s *Server) player(w http.ResponseWriter, r *http.Request) {
 	}
 	page(w, r, b.Bytes())
 }
+
+// recordingsPage is the same for everybody: what they may see is asked of the
+// API.
+func (s *Server) recordingsPage(files fs.FS) ([]byte, error) {
+	t, err := template.ParseFS(files, "recordings.html")
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, map[string]any{"Region": s.Region, "HTTPSPort": s.HTTPSPort, "HLS": s.hasHLS()})
+	return b.Bytes(), err
+}
+
+func (s *Server) hasHLS() bool { _, ok := s.assets[hlsJS]; return ok }
 
 // page answers with a page.
 func page(w http.ResponseWriter, r *http.Request, content []byte) {

@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
+	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -25,12 +28,16 @@ func files(t *testing.T, withHLS bool) fs.FS {
 		t.Fatal(err)
 	}
 	all := fstest.MapFS{}
-	for _, name := range []string{"index.html", "watch.html", "watch.css", "watch.js", "icon.svg"} {
-		b, err := fs.ReadFile(sub, name)
-		if err != nil {
-			t.Fatal(err)
+	err = fs.WalkDir(sub, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(name, "vendor/") {
+			return err
 		}
+		b, err := fs.ReadFile(sub, name)
 		all[name] = &fstest.MapFile{Data: b}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if withHLS {
 		all[hlsJS] = &fstest.MapFile{Data: []byte("var Hls;")}
@@ -40,7 +47,7 @@ func files(t *testing.T, withHLS bool) fs.FS {
 
 func serve(t *testing.T, withHLS bool) *http.ServeMux {
 	t.Helper()
-	s, err := newServer(Config{PlaybackPath: playbackPath}, files(t, withHLS))
+	s, err := newServer(Config{PlaybackPath: playbackPath, Region: "eu-west-1", HTTPSPort: "7443"}, files(t, withHLS))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,16 +84,82 @@ func TestWatchPage(t *testing.T) {
 		if strings.Contains(text, "vendor/hls.min.js") != withHLS || strings.Contains(text, "make build") == withHLS {
 			t.Errorf("with hls.js: %v\n%s", withHLS, text)
 		}
-		csp := res.Header.Get("Content-Security-Policy")
-		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("headers %v", res.Header)
+		checkPage(t, res, text)
+	}
+}
+
+func TestRecordingsPage(t *testing.T) {
+	for _, withHLS := range []bool{true, false} {
+		res, text := get(t, serve(t, withHLS), "/recordings?channel=%3Cscript%3E&state=x")
+		if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("%s %v", res.Status, res.Header)
 		}
-		// The policy allows no inline code or style.
-		for _, inline := range []string{"style=", "onclick", "javascript:", "<style"} {
-			if strings.Contains(text, inline) {
-				t.Errorf("page has %q", inline)
+		for _, want := range []string{`data-region="eu-west-1"`, `data-https-port="7443"`, `<script type="module" src="assets/recordings/page.js">`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %s in\n%s", want, text)
 			}
 		}
+		if strings.Contains(text, "vendor/hls.min.js") != withHLS || strings.Contains(text, "make build") == withHLS {
+			t.Errorf("with hls.js: %v\n%s", withHLS, text)
+		}
+		checkPage(t, res, text)
+	}
+}
+
+// checkPage checks what holds for every page: its policy allows only what comes
+// from here, no form is sent anywhere, and there is no code or style in it.
+func checkPage(t *testing.T, res *http.Response, text string) {
+	t.Helper()
+	csp := res.Header.Get("Content-Security-Policy")
+	for _, want := range []string{"default-src 'none'", "connect-src 'self'", "form-action 'none'"} {
+		if !strings.Contains(csp, want) {
+			t.Errorf("no %s in the policy %s", want, csp)
+		}
+	}
+	if strings.Contains(csp, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" || res.Header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("headers %v", res.Header)
+	}
+	if bad := regexp.MustCompile(`(?i)style=|<style| on[a-z]+=|javascript:|<script[^>]*>[^<]|https?://`).FindString(text); bad != "" {
+		t.Errorf("page has %q", bad)
+	}
+}
+
+// Whatever a page or a module loads is there, too.
+func TestLinks(t *testing.T) {
+	mux := serve(t, true)
+	links := regexp.MustCompile(`(?:src|href)="((?:\.\./)?assets/[^"]+)"|from '(\./[^']+)'`)
+	seen := map[string]bool{}
+	var visit func(target string)
+	visit = func(target string) {
+		if seen[target] {
+			return
+		}
+		seen[target] = true
+		res, text := get(t, mux, target)
+		if res.StatusCode != 200 {
+			t.Errorf("%s: %s", target, res.Status)
+			return
+		}
+		for _, m := range links.FindAllStringSubmatch(text, -1) {
+			visit(path.Join(path.Dir(target), m[1]+m[2]))
+		}
+	}
+	visit("/")
+	visit("/watch/abc")
+	visit("/recordings")
+	if n := len(seen); n < 15 {
+		t.Errorf("only %d files: %v", n, seen)
+	}
+}
+
+// What modules compute is tested without a browser, by Node.
+func TestModules(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("there is no node")
+	}
+	if out, err := exec.CommandContext(t.Context(), node, "--test", "modules_test.mjs").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -95,6 +168,7 @@ func TestNoSuchPage(t *testing.T) {
 	for _, target := range []string{
 		"/watch/", "/watch/a.b", "/watch/%3Cscript%3E", "/watch/a%2fb", "/watch/" + strings.Repeat("a", 65),
 		"/assets/", "/assets/watch.html", "/assets/vendor", "/assets/..%2fconsole.go", "/assets/vendor/hls.js", "/assets/%00",
+		"/recordings/", "/assets/recordings.html", "/assets/recordings",
 	} {
 		if res, _ := get(t, mux, target); res.StatusCode != 404 {
 			t.Errorf("%s: %s", target, res.Status)
@@ -105,7 +179,7 @@ func TestNoSuchPage(t *testing.T) {
 func TestAssets(t *testing.T) {
 	mux := serve(t, true)
 	for name, contentType := range map[string]string{
-		"watch.js": "javascript", "watch.css": "text/css", "icon.svg": "image/svg+xml", "vendor/hls.min.js": "javascript",
+		"watch.js": "javascript", "watch.css": "text/css", "recordings/page.js": "javascript", "icon.svg": "image/svg+xml", "vendor/hls.min.js": "javascript",
 	} {
 		res, text := get(t, mux, "/assets/"+name)
 		if res.StatusCode != 200 || text == "" || !strings.Contains(res.Header.Get("Content-Type"), contentType) {

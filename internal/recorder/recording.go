@@ -60,6 +60,9 @@ type recording struct {
 	released bool      // it ends with its take
 	stopped  bool      // nothing is written any more
 	unknown  bool      // the ledger did not know it at the start
+	// heir has a stream that moved there since the last sync. It must be on the
+	// disk there before this journal is synced, which says that it is not here.
+	heir *recording
 
 	// syncing has room for one: whoever syncs or closes files.
 	syncing chan struct{}
@@ -138,9 +141,20 @@ func (rec *recording) force(r record) {
 	}
 	if err != nil {
 		rec.log.Error("journal of recording cannot be written", "error", err)
-		rec.owed = append(rec.owed, b)
+		rec.owe(r)
+	} else if err := rec.change(r); err != nil {
+		rec.log.Error("recording is in a wrong state", "error", err)
 	}
-	if err := rec.change(r); err != nil {
+}
+
+// owe makes a change that the journal gets with the next one, or the next sync.
+func (rec *recording) owe(r record) {
+	b, err := encode(r)
+	if err == nil {
+		rec.owed = append(rec.owed, b)
+		err = rec.change(r)
+	}
+	if err != nil {
 		rec.log.Error("recording is in a wrong state", "error", err)
 	}
 }

@@ -38,8 +38,10 @@ func (r *Recorder) split(t *Take, m *measured) {
 			continue
 		}
 		old.log.Info("stream does not match the recording that waits", "stream", t.stream.ID, "moved to", next.Recording.ID)
-		old.force(&settled{Keep: false})
-		old.take = nil
+		// By a power cut the stream must not be lost to both.
+		old.owe(&settled{Keep: false})
+		old.take, old.heir = nil, next
+		signal(old.dirty)
 		signal(old.wake)
 		t.rec, t.provisional = next, false
 		if r.all[next.Recording.ID] == nil {

@@ -248,6 +248,15 @@ func (rec *recording) cutTo(o *object, parts int) error {
 // sync waits until all that was written is on the disk: media before the
 // journal that speaks of it.
 func (rec *recording) sync() error {
+	rec.mu.Lock()
+	heir := rec.heir
+	rec.heir = nil
+	rec.mu.Unlock()
+	if heir != nil {
+		if err := heir.sync(); err != nil {
+			return err
+		}
+	}
 	rec.syncing <- struct{}{}
 	defer func() { <-rec.syncing }()
 	rec.mu.Lock()

@@ -265,8 +265,18 @@ func TestReadsUseIndexes(t *testing.T) {
 		"StreamSession, newest":            func(s *Store) { s.StreamSession(ctx, arns[0], "") },
 		"ListStreamSessions":               func(s *Store) { s.ListStreamSessions(ctx, arns[0], page) },
 		"OpenRecordings":                   func(s *Store) { s.OpenRecordings(ctx) },
-		"Tags":                             func(s *Store) { s.Tags(ctx, arns[0]) },
-		"Events":                           func(s *Store) { s.Events(ctx, 5, 10) },
+		"ListRecordings":                   func(s *Store) { s.ListRecordings(ctx, resource.RecordingFilter{}, resource.Page{After: "5/5"}) },
+		"ListRecordings of a channel": func(s *Store) {
+			s.ListRecordings(ctx, resource.RecordingFilter{ChannelARN: arns[0]}, resource.Page{After: "5/5"})
+		},
+		"ListRecordings in a state": func(s *Store) {
+			s.ListRecordings(ctx, resource.RecordingFilter{State: resource.RecordingFailed}, resource.Page{After: "5/5"})
+		},
+		"ListRecordings of a time": func(s *Store) {
+			s.ListRecordings(ctx, resource.RecordingFilter{From: noon, To: noon}, resource.Page{})
+		},
+		"Tags":   func(s *Store) { s.Tags(ctx, arns[0]) },
+		"Events": func(s *Store) { s.Events(ctx, 5, 10) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := &queries{}

@@ -197,8 +197,45 @@ func (s *Store) RefuseRecording(ctx context.Context, r resource.Recording, reaso
 // OpenRecordings reads the recordings that are not over, oldest first.
 func (s *Store) OpenRecordings(ctx context.Context) ([]resource.Recording, error) {
 	var rows []recordingRow
-	err := s.reader.NewSelect().Model(&rows).Where("state = ?", resource.RecordingStarted).Order("seq").Scan(ctx)
+	err := s.reader.NewSelect().Model(&rows).Where("state = ?", resource.RecordingStarted).Order("started_at", "seq").Scan(ctx)
 	return convert(rows, (*recordingRow).recording), explain(err, "read open recordings")
+}
+
+// ListRecordings lists the recordings that pass every member of f, those that
+// started last first, of deleted channels too. A start never changes, so a page
+// that begins behind another one holds nothing that was seen before.
+func (s *Store) ListRecordings(ctx context.Context, f resource.RecordingFilter, p resource.Page) ([]resource.Recording, string, error) {
+	var rows []recordingRow
+	size := min(max(p.Size, 1), maxPage)
+	q := s.reader.NewSelect().Model(&rows).Order("started_at DESC", "seq DESC").Limit(int64(size) + 1)
+	if p.After != "" {
+		var at, seq int64
+		if n, err := fmt.Sscanf(p.After, "%d/%d", &at, &seq); n < 2 {
+			return nil, "", resource.Errorf(resource.Invalid, "nextToken: not a token of this list: %v", err)
+		}
+		q = q.Where("(started_at, seq) < (?, ?)", at, seq)
+	}
+	if f.ChannelARN != "" {
+		q = q.Where("channel_arn = ?", f.ChannelARN)
+	}
+	if f.State != "" {
+		q = q.Where("state = ?", f.State)
+	}
+	if !f.From.IsZero() {
+		q = q.Where("started_at >= ?", millis(f.From))
+	}
+	if !f.To.IsZero() {
+		q = q.Where("started_at < ?", millis(f.To))
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, "", explain(err, "list recordings")
+	}
+	next := ""
+	if len(rows) > size {
+		rows = rows[:size]
+		next = fmt.Sprintf("%d/%d", rows[size-1].StartedAt, rows[size-1].Seq)
+	}
+	return convert(rows, (*recordingRow).recording), next, nil
 }
 
 // Recording reads a recording; NotFound when there is none.

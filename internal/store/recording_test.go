@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,5 +224,72 @@ func TestOpenRecordingsAreInOrder(t *testing.T) {
 	got, err := f.OpenRecordings(t.Context())
 	if ids := names(got, func(r resource.Recording) string { return r.ID }); err != nil || !slices.Equal(ids, want) {
 		t.Errorf("open recordings are %v, %v; want %v", ids, err, want)
+	}
+}
+
+// Recordings are listed by their start, the last one first, within bounds of
+// every sort; a page stays where it was when others come.
+func TestListRecordings(t *testing.T) {
+	f := open(t)
+	ctx := t.Context()
+	a, _ := f.channel("a")
+	b, _ := f.channel("b")
+	add := func(id string, ch resource.Channel, at time.Time) {
+		r := recording(ch, "st-"+id)
+		r.ID, r.StartedAt = id, at
+		f.must(f.StartRecording(ctx, r))
+	}
+	add("one", a, noon)
+	add("two", b, noon.Add(time.Hour))
+	add("late", a, noon.Add(-time.Hour)) // told after those that began later
+	add("same", a, noon.Add(time.Hour))
+	f.must(f.EndRecording(ctx, "one", noon.Add(time.Minute), time.Minute))
+	f.must(f.FailRecording(ctx, "two", noon.Add(2*time.Hour), time.Minute, "the disk is gone"))
+	f.must(f.DeleteChannel(ctx, b.ARN))
+
+	for name, tt := range map[string]struct {
+		filter resource.RecordingFilter
+		want   string
+	}{
+		"all":         {resource.RecordingFilter{}, "same two one late"},
+		"a channel":   {resource.RecordingFilter{ChannelARN: a.ARN}, "same one late"},
+		"a gone one":  {resource.RecordingFilter{ChannelARN: b.ARN}, "two"},
+		"no channel":  {resource.RecordingFilter{ChannelARN: "arn"}, ""},
+		"started":     {resource.RecordingFilter{State: resource.RecordingStarted}, "same late"},
+		"ended":       {resource.RecordingFilter{State: resource.RecordingEnded}, "one"},
+		"failed":      {resource.RecordingFilter{State: resource.RecordingFailed}, "two"},
+		"from":        {resource.RecordingFilter{From: noon}, "same two one"},
+		"to":          {resource.RecordingFilter{To: noon}, "late"},
+		"from and to": {resource.RecordingFilter{From: noon, To: noon.Add(time.Hour)}, "one"},
+		"everything":  {resource.RecordingFilter{ChannelARN: a.ARN, State: resource.RecordingStarted, From: noon, To: noon.Add(2 * time.Hour)}, "same"},
+	} {
+		for size := range 4 {
+			var ids []string
+			for page := (resource.Page{Size: size + 1}); ; {
+				items, next, err := f.ListRecordings(ctx, tt.filter, page)
+				f.must(err)
+				ids = append(ids, names(items, func(r resource.Recording) string { return r.ID })...)
+				if page.After = next; next == "" {
+					break
+				}
+			}
+			if got := strings.Join(ids, " "); got != tt.want {
+				t.Errorf("%s, %d a page: %q, want %q", name, size+1, got, tt.want)
+			}
+		}
+	}
+
+	_, next, err := f.ListRecordings(ctx, resource.RecordingFilter{}, resource.Page{Size: 2})
+	f.must(err)
+	add("new", a, noon.Add(3*time.Hour))
+	add("older", a, noon.Add(-2*time.Hour))
+	rest, _, err := f.ListRecordings(ctx, resource.RecordingFilter{}, resource.Page{Size: 10, After: next})
+	f.must(err)
+	if got := strings.Join(names(rest, func(r resource.Recording) string { return r.ID }), " "); got != "one late older" {
+		t.Errorf("the second page is %q", got)
+	}
+	for _, after := range []string{"x", "5", "5/x", "/"} {
+		_, _, err := f.ListRecordings(ctx, resource.RecordingFilter{}, resource.Page{After: after})
+		wantKind(t, err, resource.Invalid)
 	}
 }

@@ -92,6 +92,7 @@ type Config struct {
 func Service(cfg Config) api.Service {
 	s := &service{cfg}
 	const ok, noContent = http.StatusOK, http.StatusNoContent
+	const tagsPath = "/tags/{resourceArn}"
 	operations := []api.Operation{
 		api.NewOperation("CreateChannel", ok, s.createChannel),
 		api.NewOperation("GetChannel", ok, s.getChannel),
@@ -117,9 +118,9 @@ func Service(cfg Config) api.Service {
 		api.NewOperation("GetStreamSession", ok, s.getStreamSession),
 		api.NewOperation("ListStreamSessions", ok, s.listStreamSessions),
 
-		api.NewOperation("ListTagsForResource", ok, s.listTagsForResource).At(http.MethodGet, api.TagsPath),
-		api.NewOperation("TagResource", ok, s.tagResource).At(http.MethodPost, api.TagsPath),
-		api.NewOperation("UntagResource", ok, s.untagResource).At(http.MethodDelete, api.TagsPath),
+		api.NewOperation("ListTagsForResource", ok, s.listTagsForResource).At(http.MethodGet, tagsPath),
+		api.NewOperation("TagResource", ok, s.tagResource).At(http.MethodPost, tagsPath),
+		api.NewOperation("UntagResource", ok, s.untagResource).At(http.MethodDelete, tagsPath),
 	}
 	for _, name := range []string{
 		"CreateAdConfiguration", "GetAdConfiguration", "ListAdConfigurations", "UpdateAdConfiguration", "DeleteAdConfiguration",

@@ -89,7 +89,9 @@ CREATE TABLE recordings (
     ended_at                    BIGINT,
     duration                    BIGINT NOT NULL
 );
-CREATE INDEX recordings_open ON recordings (seq) WHERE state = 'RECORDING_STARTED';
+CREATE INDEX recordings_started ON recordings (started_at, seq);
+CREATE INDEX recordings_channel ON recordings (channel_arn, started_at, seq);
+CREATE INDEX recordings_state ON recordings (state, started_at, seq);
 
 -- The outbox. Rows become visible in the order of seq, so whoever delivers
 -- them needs to remember one number for each place they go to.

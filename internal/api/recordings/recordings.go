@@ -1,0 +1,228 @@
+// Package recordings shows what was recorded: it lists recordings, serves their
+// media to players, and finds out whether they are whole.
+//
+//	GET /v1/recordings                      which there are
+//	GET /v1/recordings/<id>                 one of them
+//	GET /v1/recordings/<id>/verify          what is wrong with it, if anything
+//	GET /recordings/media/<token>/media/…   what players load of it
+//
+// The first three are operations of the API, and signed. Those that tell of a
+// recording hand out a token with its playback URL, which is good for its media
+// alone and for half a day. Playlists name their media by relative URIs, so the
+// token, which stands in the path, goes with whatever they lead to.
+//
+// A recording may be in the making. What the database does not know of it then,
+// its length above all, the recorder tells.
+package recordings
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"anabranch/internal/api"
+	"anabranch/internal/auth"
+	"anabranch/internal/objectstore"
+	"anabranch/internal/recorder"
+	"anabranch/internal/resource"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Store is what is needed of the database.
+type Store interface {
+	// ListRecordings lists those that started last first, and returns the
+	// position of the next page, empty at the end.
+	ListRecordings(ctx context.Context, f resource.RecordingFilter, p resource.Page) ([]resource.Recording, string, error)
+	// Recording is NotFound when there is none.
+	Recording(ctx context.Context, id string) (resource.Recording, error)
+}
+
+// Spool is what is needed of the recorder. It is false for recordings that are
+// all in their bucket.
+type Spool interface {
+	Progress(id string) (recorder.Progress, bool)
+	Stored(id string) ([]recorder.Object, bool)
+}
+
+// Objects is a store of objects. Its methods may be called from several
+// goroutines at once.
+type Objects interface {
+	Read(ctx context.Context, bucket, key string, want objectstore.Reading) (*objectstore.Piece, error)
+	Walk(ctx context.Context, bucket, prefix string, f func(objectstore.Object) bool) error
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Place     resource.Place
+	PublicURL string // what playback URLs begin with, without a slash at the end
+	Public    bool   // anybody may list and play
+	Store     Store
+	Spool     Spool
+	Objects   Objects
+	Sealer    *auth.Sealer // of page tokens and playback URLs
+	Log       *slog.Logger
+}
+
+// Server tells of recordings. Its methods may be called from several goroutines
+// at once.
+type Server struct {
+	Config
+	reads  *semaphore.Weighted // one for each object being sent
+	audits *semaphore.Weighted // one for each recording being verified
+}
+
+// New makes a Server.
+func New(cfg Config) *Server {
+	return &Server{Config: cfg, reads: semaphore.NewWeighted(maxReads), audits: semaphore.NewWeighted(maxAudits)}
+}
+
+// Service returns the operations of the API.
+func (s *Server) Service() api.Service {
+	list := api.NewOperation("ListRecordings", http.StatusOK, s.list).At(http.MethodGet, "/v1/recordings")
+	get := api.NewOperation("GetRecording", http.StatusOK, s.get).At(http.MethodGet, "/v1/recordings/{id}")
+	verify := api.NewOperation("VerifyRecording", http.StatusOK, s.verify).At(http.MethodGet, "/v1/recordings/{id}/verify").Unhurried()
+	if s.Public {
+		list, get = list.Public(), get.Public()
+	}
+	return api.Service{Shapes: shapes, Operations: []api.Operation{list, get, verify}}
+}
+
+var shapes = api.Shapes{
+	"Channel":         {Min: 1, Max: 128, Pattern: `(arn:aws:ivs:[a-z0-9-]+:[0-9]+:channel/)?[a-zA-Z0-9-]+`},
+	"MaxResults":      {Min: 1, Max: 100},
+	"PaginationToken": {Max: 1024, Pattern: `[a-zA-Z0-9_-]*`},
+	"RecordingId":     {Min: 12, Max: 12, Pattern: `[a-zA-Z0-9]+`},
+	"State":           {Enum: []string{"started", "ended", "failed"}},
+	"Time":            {Min: 1, Max: 40},
+}
+
+// recording is a recording as it is told.
+type recording struct {
+	ID              string                   `json:"id"`
+	SessionID       string                   `json:"sessionId"`
+	ChannelARN      resource.ARN             `json:"channelArn"`
+	ChannelName     string                   `json:"channelName"`
+	State           resource.RecordingState  `json:"state"`
+	StatusMessage   string                   `json:"statusMessage,omitempty"`
+	Bucket          string                   `json:"bucket"`
+	Prefix          string                   `json:"prefix"`
+	ContainerFormat resource.ContainerFormat `json:"containerFormat"`
+	StreamIDs       []string                 `json:"streamIds"`
+	StartedAt       time.Time                `json:"startedAt"`
+	EndedAt         time.Time                `json:"endedAt,omitzero"`
+	Duration        float64                  `json:"duration"`  // of the media, in seconds
+	Fragments       int                      `json:"fragments"` // streams that were merged
+	// What players play; empty while the bucket holds no media.
+	PlaybackURL          string `json:"playbackUrl,omitempty"`
+	ByteRangePlaybackURL string `json:"byteRangePlaybackUrl,omitempty"`
+}
+
+// tell is r as it is now.
+func (s *Server) tell(r *resource.Recording) recording {
+	length, streams, playable := r.Duration, r.StreamIDs, r.Duration > 0
+	p, spooled := s.Spool.Progress(r.ID)
+	if spooled {
+		length, streams, playable = p.Duration, p.Streams, p.Playable
+	}
+	told := recording{
+		ID: r.ID, SessionID: r.SessionID, ChannelARN: r.ChannelARN, ChannelName: r.ChannelName,
+		State: r.State, StatusMessage: r.StatusMessage,
+		Bucket: r.Bucket, Prefix: r.Prefix, ContainerFormat: r.ContainerFormat, StreamIDs: streams,
+		StartedAt: resource.Time(r.StartedAt), Duration: float64(length.Milliseconds()) / 1000, Fragments: len(streams),
+	}
+	if !r.EndedAt.IsZero() {
+		told.EndedAt = resource.Time(r.EndedAt)
+	}
+	if playable {
+		base := s.PublicURL + s.mediaPath(r.ID, time.Now())
+		told.PlaybackURL = base + masterPlaylist
+		if r.State != resource.RecordingStarted { // it lags behind until then
+			told.ByteRangePlaybackURL = base + byteRangePlaylist
+		}
+	}
+	return told
+}
+
+const (
+	masterPlaylist    = "media/hls/master.m3u8"
+	byteRangePlaylist = "media/hls/byte-range-multivariant.m3u8"
+)
+
+type listRequest struct {
+	Channel    string `json:"channel" shape:"Channel,query"` // id or ARN
+	State      string `json:"state" shape:"State,query"`
+	From       string `json:"from" shape:"Time,query"`
+	To         string `json:"to" shape:"Time,query"`
+	MaxResults int    `json:"maxResults" shape:"MaxResults,query"`
+	NextToken  string `json:"nextToken" shape:"PaginationToken,query"`
+}
+
+type listResponse struct {
+	Recordings []recording `json:"recordings"`
+	NextToken  string      `json:"nextToken,omitempty"`
+}
+
+func (s *Server) list(ctx context.Context, in *listRequest) (*listResponse, error) {
+	f, err := s.filter(in)
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := api.List(s.Sealer, api.Listing{
+		Operation: "ListRecordings", Query: f, NextToken: in.NextToken, Size: cmp.Or(in.MaxResults, 100),
+	}, func(p resource.Page) ([]resource.Recording, string, error) { return s.Store.ListRecordings(ctx, f, p) })
+	if err != nil {
+		return nil, err
+	}
+	out := &listResponse{Recordings: make([]recording, len(found)), NextToken: next}
+	for i := range found {
+		out.Recordings[i] = s.tell(&found[i])
+	}
+	return out, nil
+}
+
+var states = map[string]resource.RecordingState{
+	"": "", "started": resource.RecordingStarted, "ended": resource.RecordingEnded, "failed": resource.RecordingFailed,
+}
+
+func (s *Server) filter(in *listRequest) (f resource.RecordingFilter, err error) {
+	f.State = states[in.State]
+	f.ChannelARN = resource.ARN(in.Channel)
+	if in.Channel != "" && f.ChannelARN.Kind() == "" {
+		f.ChannelARN = s.Place.ARN(resource.KindChannel, in.Channel)
+	}
+	if f.From, err = parseTime("from", in.From); err != nil {
+		return f, err
+	}
+	f.To, err = parseTime("to", in.To)
+	return f, err
+}
+
+func parseTime(name, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, resource.Errorf(resource.Invalid, "%s: must be a time of RFC 3339 such as 2026-03-01T12:00:00Z", name)
+	}
+	return t.UTC(), nil
+}
+
+type getRequest struct {
+	ID string `json:"id" shape:"RecordingId,required,path"`
+}
+
+type getResponse struct {
+	Recording recording `json:"recording"`
+}
+
+func (s *Server) get(ctx context.Context, in *getRequest) (*getResponse, error) {
+	r, err := s.Store.Recording(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &getResponse{s.tell(&r)}, nil
+}

@@ -1,0 +1,60 @@
+package recordings
+
+import (
+	"context"
+
+	"anabranch/internal/audit"
+	"anabranch/internal/resource"
+)
+
+// maxAudits is how many recordings are verified at a time.
+const maxAudits = 2
+
+type verifyRequest struct {
+	ID   string `json:"id" shape:"RecordingId,required,path"`
+	Deep bool   `json:"deep" shape:",query"` // read the media, too
+}
+
+type verifyResponse struct {
+	Verified bool            `json:"verified"`
+	Objects  int             `json:"objects"`
+	Bytes    int64           `json:"bytes"`
+	Duration float64         `json:"duration"` // of what the playlist names, in seconds
+	Problems []audit.Problem `json:"problems"` // the first of them
+}
+
+// verify says what is wrong with a recording. Where its state changes meanwhile
+// it looks again.
+func (s *Server) verify(ctx context.Context, in *verifyRequest) (*verifyResponse, error) {
+	if !s.audits.TryAcquire(1) {
+		return nil, resource.Errorf(resource.ServiceUnavailable, "%d recordings are being verified; try again later", maxAudits)
+	}
+	defer s.audits.Release(1)
+	r, err := s.Store.Recording(ctx, in.ID)
+	for {
+		if err != nil {
+			return nil, err
+		}
+		subject := audit.Recording{Bucket: r.Bucket, Prefix: r.Prefix, State: r.State, Duration: r.Duration}
+		stored, open := s.Spool.Stored(r.ID)
+		subject.Open = open
+		for _, o := range stored {
+			subject.Stored = append(subject.Stored, audit.Object{
+				Name: o.Name, Size: o.Size, Duration: o.Duration, Time: o.Time, Discontinuity: o.Discontinuity,
+			})
+		}
+		report, err := audit.Run(ctx, s.Objects, subject, in.Deep)
+		if err != nil {
+			s.Log.Warn("recording cannot be verified", "recording", r.ID, "error", err)
+			return nil, resource.Errorf(resource.ServiceUnavailable, "bucket %s cannot be read now; the server's log says why", r.Bucket)
+		}
+		was := r.State
+		if r, err = s.Store.Recording(ctx, in.ID); err == nil && r.State != was {
+			continue
+		}
+		return &verifyResponse{
+			Verified: len(report.Problems) == 0, Objects: report.Objects, Bytes: report.Bytes,
+			Duration: float64(report.Duration.Milliseconds()) / 1000, Problems: append([]audit.Problem{}, report.Problems...),
+		}, err
+	}
+}

@@ -1,0 +1,178 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// Recording are the commands on recordings. They are clients of a running
+// server: the one of the data folder, or any other.
+type Recording struct {
+	Endpoint string `placeholder:"URL" help:"Server to ask, with credentials and region from the usual AWS variables; that of --data-dir when not given."`
+
+	List   RecordingList   `cmd:"" help:"List recordings, the newest first."`
+	Verify RecordingVerify `cmd:"" help:"Find out whether recordings are whole."`
+	Export RecordingExport `cmd:"" help:"Write a recording into one MP4 file, without encoding it anew. Needs ffmpeg."`
+}
+
+// shelved is a recording as the API tells it.
+type shelved struct {
+	ID              string    `json:"id"`
+	ChannelName     string    `json:"channelName"`
+	ChannelARN      string    `json:"channelArn"`
+	State           string    `json:"state"`
+	StatusMessage   string    `json:"statusMessage"`
+	ContainerFormat string    `json:"containerFormat"`
+	StartedAt       time.Time `json:"startedAt"`
+	Duration        float64   `json:"duration"` // in seconds
+	Fragments       int       `json:"fragments"`
+	PlaybackURL     string    `json:"playbackUrl"`
+}
+
+// RecordingList is `anabranch recording list`.
+type RecordingList struct {
+	Channel string `placeholder:"ID" help:"Only those of a channel, by its id or ARN."`
+	State   string `enum:"started,ended,failed," default:"" placeholder:"STATE" help:"Only those in a state: started, ended or failed."`
+	From    string `placeholder:"TIME" help:"Only those that started then or later, such as 2026-03-01T12:00:00Z."`
+	To      string `placeholder:"TIME" help:"Only those that started earlier."`
+	JSON    bool   `name:"json" help:"Print the API's JSON, one recording a line."`
+}
+
+// Run prints the list.
+func (l *RecordingList) Run(ctx context.Context, cfg *Config, of *Recording) error {
+	c, err := connect(ctx, cfg, of.Endpoint)
+	if err != nil {
+		return err
+	}
+	return l.print(ctx, c, os.Stdout)
+}
+
+func (l *RecordingList) print(ctx context.Context, c *client, out io.Writer) error {
+	query := url.Values{}
+	for name, value := range map[string]string{"channel": l.Channel, "state": l.State, "from": l.From, "to": l.To} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if !l.JSON {
+		fmt.Fprintln(table, "ID\tCHANNEL\tSTARTED\tDURATION\tPARTS\tSTATE")
+	}
+	err := c.recordings(ctx, query, func(raw json.RawMessage, r *shelved) error {
+		if l.JSON {
+			_, err := fmt.Fprintf(out, "%s\n", raw)
+			return err
+		}
+		_, id, _ := strings.Cut(r.ChannelARN, "/")
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", r.ID, strings.TrimSpace(id+" "+printable(r.ChannelName)),
+			r.StartedAt.Local().Format("2006-01-02 15:04:05"), length(r.Duration), r.Fragments, r.standing())
+		return nil
+	})
+	return errors.Join(err, table.Flush())
+}
+
+// standing puts the state into words.
+func (r *shelved) standing() string {
+	switch r.State {
+	case "RECORDING_STARTED":
+		return "recording"
+	case "RECORDING_ENDED":
+		return "complete"
+	}
+	return strings.TrimSuffix("failed: "+printable(r.StatusMessage), ": ")
+}
+
+// length is a duration in seconds, in words.
+func length(seconds float64) string {
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
+
+// printable keeps a terminal from obeying text.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
+
+// RecordingVerify is `anabranch recording verify`.
+type RecordingVerify struct {
+	IDs  []string `arg:"" optional:"" name:"id" help:"Recordings to verify."`
+	All  bool     `help:"Verify all recordings."`
+	Deep bool     `help:"Read the media, too."`
+}
+
+// Run verifies, and returns an error when a recording has a problem.
+func (v *RecordingVerify) Run(ctx context.Context, cfg *Config, of *Recording) error {
+	if v.All != (len(v.IDs) == 0) {
+		return errors.New("recording verify: give either ids or --all")
+	}
+	c, err := connect(ctx, cfg, of.Endpoint)
+	if err != nil {
+		return err
+	}
+	return v.print(ctx, c, os.Stdout)
+}
+
+func (v *RecordingVerify) print(ctx context.Context, c *client, out io.Writer) error {
+	verified, broken := 0, 0
+	verify := func(id string) error {
+		whole, err := v.one(ctx, c, id, out)
+		verified++
+		if !whole {
+			broken++
+		}
+		return err
+	}
+	var err error
+	for _, id := range v.IDs {
+		if err = verify(id); err != nil {
+			break
+		}
+	}
+	if v.All {
+		err = c.recordings(ctx, url.Values{}, func(_ json.RawMessage, r *shelved) error { return verify(r.ID) })
+	}
+	if err == nil && broken > 0 {
+		err = fmt.Errorf("%d of %d recordings have problems", broken, verified)
+	}
+	return err
+}
+
+// one verifies a recording and tells what was found.
+func (v *RecordingVerify) one(ctx context.Context, c *client, id string, out io.Writer) (whole bool, err error) {
+	var report struct {
+		Verified bool
+		Objects  int
+		Bytes    int64
+		Duration float64
+		Problems []struct{ Code, Path, Message string }
+	}
+	query := url.Values{}
+	if v.Deep {
+		query.Set("deep", "true")
+	}
+	if err := c.call(ctx, "/v1/recordings/"+url.PathEscape(id)+"/verify", query, &report); err != nil {
+		return false, fmt.Errorf("verify recording %s: %w", id, err)
+	}
+	verdict := "whole"
+	if n := len(report.Problems); n > 0 {
+		verdict = fmt.Sprintf("%d problem(s)", n)
+	}
+	fmt.Fprintf(out, "%s  %s: %s in %d objects, %.1f MB\n", id, verdict, length(report.Duration), report.Objects, float64(report.Bytes)/1e6)
+	for _, p := range report.Problems {
+		fmt.Fprintf(out, "  %s  %s: %s\n", p.Code, printable(p.Path), printable(p.Message))
+	}
+	return report.Verified, nil
+}

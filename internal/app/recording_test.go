@@ -1,0 +1,244 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+const recordingID = "00000000000a"
+
+// shelfServer answers as a server with one recording of three objects.
+type shelfServer struct {
+	*httptest.Server
+	t       *testing.T
+	tokens  atomic.Int32 // asked for
+	object  http.HandlerFunc
+	content map[string]string // by name
+}
+
+func newShelfServer(t *testing.T) *shelfServer {
+	s := &shelfServer{t: t, content: map[string]string{
+		"master.m3u8":          "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720p30/playlist.m3u8\n",
+		"720p30/playlist.m3u8": "#EXTM3U\n#EXTINF:10.5,\n0.ts\n#EXTINF:10,\n1.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:4,\n2.ts\n",
+		"720p30/0.ts":          "zero", "720p30/1.ts": "one", "720p30/2.ts": "two",
+	}}
+	s.object = func(w http.ResponseWriter, r *http.Request) { s.send(w, r) }
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/recordings/{id}", func(w http.ResponseWriter, r *http.Request) {
+		url := ""
+		if r.PathValue("id") == recordingID {
+			url = fmt.Sprintf("https://elsewhere.example.com/below/recordings/media/token%d/media/hls/master.m3u8", s.tokens.Add(1))
+		}
+		fmt.Fprintf(w, `{"recording":{"id":%q,"state":"RECORDING_STARTED","playbackUrl":%q}}`, r.PathValue("id"), url)
+	})
+	mux.HandleFunc("GET /recordings/media/{token}/media/hls/{name...}", func(w http.ResponseWriter, r *http.Request) { s.object(w, r) })
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *shelfServer) send(w http.ResponseWriter, r *http.Request) {
+	content, ok := s.content[r.PathValue("name")]
+	if !ok {
+		http.Error(w, `{"message":"no such object"}`, http.StatusNotFound)
+		return
+	}
+	http.ServeContent(w, r, "x", time.Time{}, strings.NewReader(content))
+}
+
+// export runs the command, with an ffmpeg that copies what it is fed.
+func (s *shelfServer) export(ctx context.Context, ffmpeg string, e RecordingExport) error {
+	s.t.Helper()
+	bin := s.t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "ffmpeg"), []byte("#!/bin/sh\nfor out; do :; done\n"+ffmpeg+"\n"), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Setenv("PATH", bin+":/usr/bin:/bin")
+	s.t.Setenv("ANABRANCH_ACCESS_KEY_ID", "AKID")
+	s.t.Setenv("ANABRANCH_SECRET_ACCESS_KEY", "a secret")
+	s.t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	var grammar struct{ Config }
+	if _, err := Parse(&grammar, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	return e.Run(ctx, &grammar.Config, &Recording{Endpoint: s.URL})
+}
+
+const copying = `cat > "${out#file:}"`
+
+// The objects are fed in their order, as one stream; what breaks off goes on
+// where it was, and a playback URL that expired is replaced by a new one.
+func TestExport(t *testing.T) {
+	s := newShelfServer(t)
+	var hiccups atomic.Int32
+	s.object = func(w http.ResponseWriter, r *http.Request) {
+		switch n := hiccups.Add(1); {
+		case r.PathValue("name") == "720p30/1.ts" && n == 4:
+			w.Header().Set("Content-Length", "3")
+			fmt.Fprint(w, "o")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		case r.PathValue("name") == "720p30/2.ts" && r.PathValue("token") == "token1":
+			http.Error(w, `{"message":"expired"}`, http.StatusForbidden)
+		default:
+			s.send(w, r)
+		}
+	}
+	folder := t.TempDir()
+	out := filepath.Join(folder, "x.mp4")
+	if err := s.export(t.Context(), copying, RecordingExport{ID: recordingID, Output: out}); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(out); string(text) != "zeroonetwo" {
+		t.Errorf("wrote %q, %v", text, err)
+	}
+	holds(t, folder, "x.mp4")
+}
+
+// Whatever goes wrong, nothing is left behind.
+func TestExportFailures(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		ffmpeg string
+		id     string
+		breaks func(*shelfServer, context.CancelFunc)
+		want   string
+	}{
+		{"told to stop", copying, recordingID, func(s *shelfServer, stop context.CancelFunc) {
+			s.object = func(w http.ResponseWriter, r *http.Request) {
+				if r.PathValue("name") == "720p30/1.ts" {
+					stop()
+					<-r.Context().Done()
+				}
+				s.send(w, r)
+			}
+		}, context.Canceled.Error()},
+		{"told to stop while ffmpeg works", copying + "; exec sleep 60", recordingID, func(s *shelfServer, stop context.CancelFunc) {
+			s.object = func(w http.ResponseWriter, r *http.Request) {
+				s.send(w, r)
+				if r.PathValue("name") == "720p30/2.ts" {
+					time.AfterFunc(50*time.Millisecond, stop)
+				}
+			}
+		}, "ffmpeg: signal: killed"},
+		{"an object is missing", copying, recordingID, func(s *shelfServer, _ context.CancelFunc) { delete(s.content, "720p30/1.ts") }, "read 1.ts: no such object"},
+		{"a playlist is missing", copying, recordingID, func(s *shelfServer, _ context.CancelFunc) { delete(s.content, "720p30/playlist.m3u8") }, "read playlist"},
+		{"no objects", copying, recordingID, func(s *shelfServer, _ context.CancelFunc) { s.content["720p30/playlist.m3u8"] = "#EXTM3U\n" }, "names no objects"},
+		{"an odd object", copying, recordingID, func(s *shelfServer, _ context.CancelFunc) {
+			s.content["720p30/playlist.m3u8"] = "#EXTM3U\nhttp://169.254.169.254/latest\n"
+		}, "is not the name of an object"},
+		{"ffmpeg refuses", "echo torn >&2; exit 1", recordingID, nil, "torn"},
+		{"ffmpeg refuses in the end", copying + "; echo torn >&2; exit 1", recordingID, nil, "ffmpeg: exit status 1: torn"},
+		{"no media", copying, "00000000000b", nil, "has no media yet"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newShelfServer(t)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			if tt.breaks != nil {
+				tt.breaks(s, stop)
+			}
+			folder := t.TempDir()
+			err := s.export(ctx, tt.ffmpeg, RecordingExport{ID: tt.id, Output: filepath.Join(folder, "x.mp4")})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+			holds(t, folder)
+		})
+	}
+}
+
+// A file is not replaced, not even one that appears meanwhile.
+func TestExportReplaces(t *testing.T) {
+	s := newShelfServer(t)
+	folder := t.TempDir()
+	out := filepath.Join(folder, "x.mp4")
+	appears := copying + "; echo mine > " + out
+	if err := s.export(t.Context(), appears, RecordingExport{ID: recordingID, Output: out}); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("over a file that appeared: %v", err)
+	}
+	if text, err := os.ReadFile(out); string(text) != "mine\n" {
+		t.Errorf("it became %q, %v", text, err)
+	}
+	if err := s.export(t.Context(), copying, RecordingExport{ID: recordingID, Output: out, Force: true}); err != nil {
+		t.Error(err)
+	}
+	holds(t, folder, "x.mp4")
+	s.t.Setenv("PATH", t.TempDir())
+	err := (&RecordingExport{ID: recordingID}).Run(t.Context(), &Config{}, &Recording{Endpoint: s.URL})
+	if err == nil || !strings.Contains(err.Error(), "apt install ffmpeg") {
+		t.Errorf("without ffmpeg: %v", err)
+	}
+}
+
+func holds(t *testing.T, folder string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if fmt.Sprint(names) != fmt.Sprint(want) {
+		t.Errorf("the folder holds %v, %v; want %v", names, err, want)
+	}
+}
+
+// What a server tells is printed as words, never as a terminal's commands.
+func TestListPrint(t *testing.T) {
+	pages := []string{
+		`{"recordings":[{"id":"a","channelArn":"arn:aws:ivs:r:1:channel/ch","channelName":"studio","state":"RECORDING_STARTED","startedAt":"2026-03-01T12:00:00Z","duration":3725.4,"fragments":2}],"nextToken":"more"}`,
+		`{"recordings":[{"id":"b","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED","startedAt":"2026-03-01T11:00:00Z"},` +
+			`{"id":"c","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED_WITH_FAILURE","statusMessage":"disk\u001b[2J full","startedAt":"2026-03-01T10:00:00Z"}]}`,
+	}
+	var queries []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		queries = append(queries, r.URL.RawQuery)
+		fmt.Fprint(w, pages[len(queries)-1])
+	}))
+	defer server.Close()
+	c := &client{base: server.URL, region: "r", credentials: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "s"}, http: http.DefaultClient}
+	var out strings.Builder
+	if err := (&RecordingList{Channel: "ch", State: "started"}).print(t.Context(), c, &out); err != nil {
+		t.Fatal(err)
+	}
+	local := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Local().Format("15:04:05")
+	if got := strings.Join(queries, "|"); got != "channel=ch&state=started|channel=ch&nextToken=more&state=started" {
+		t.Errorf("asked %s", got)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	for i, want := range []string{"ID CHANNEL STARTED DURATION PARTS STATE", "1h2m5s 2 recording", "complete", "failed: disk\uFFFD[2J full"} {
+		if i >= len(lines) || !strings.HasSuffix(strings.Join(strings.Fields(lines[i]), " "), want) {
+			t.Fatalf("printed\n%s\nwant %q in line %d", out.String(), want, i)
+		}
+	}
+	if !strings.Contains(lines[1], "ch studio") || !strings.Contains(lines[1], local) {
+		t.Errorf("printed %s", lines[1])
+	}
+}
+
+// A connection that is refused is told with where the address came from.
+func TestNoServer(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	c := &client{base: server.URL, from: "as x says", region: "r", credentials: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "s"}, http: http.DefaultClient}
+	_, err := c.recording(t.Context(), "a")
+	if err == nil || !strings.Contains(err.Error(), "no server answers at "+server.URL+", as x says") {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.recording(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,251 @@
+// Package audit finds out whether a recording is whole, from what its bucket
+// holds.
+//
+//	events/*.json ─→ renditions ─→ playlists ─→ objects ─→ (deep) media
+//	                                   ↑            ↑
+//	                              the journal   the bucket's list
+//
+// Everything is compared with whatever else tells of it: the state in the
+// metadata with that in the database, one kind of playlist with the other and
+// both with the journal while there is one, names and sizes with what the
+// bucket lists. A deep audit reads the media as well: every packet and fragment
+// counts on from the one before, and every object begins where the playlist says
+// that the last one ended.
+//
+// What does not fit is a [Problem], not an error. A recording that is being
+// written is audited as far as it goes.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"anabranch/internal/objectstore"
+	"anabranch/internal/resource"
+)
+
+// Objects is what is needed of a store of objects. Read's error is
+// [objectstore.ErrNotFound] for an object that is not there.
+type Objects interface {
+	Read(ctx context.Context, bucket, key string, want objectstore.Reading) (*objectstore.Piece, error)
+	// Walk lists the objects below a prefix until f returns false.
+	Walk(ctx context.Context, bucket, prefix string, f func(objectstore.Object) bool) error
+}
+
+// Recording is what is known of a recording without its bucket.
+type Recording struct {
+	Bucket, Prefix string
+	State          resource.RecordingState
+	Duration       time.Duration // of the media, once it is over
+	// Open recordings are being written: more may come, and the state may be
+	// another one in a moment.
+	Open bool
+	// Stored is the media that the journal knows to be in the bucket, nil when
+	// there is no journal any more.
+	Stored []Object
+}
+
+// Object is one media file as something tells of it.
+type Object struct {
+	Name          string // below the rendition's folder
+	Size          int64  // in bytes; 0 when not told
+	Duration      time.Duration
+	Time          time.Time // of its beginning
+	Discontinuity bool
+	header        string // the initialization segment, of fragmented MP4
+}
+
+// Report is what an audit found.
+type Report struct {
+	Objects  int   // below the prefix
+	Bytes    int64 // in them
+	Duration time.Duration
+	Problems []Problem // at most [MaxProblems]
+}
+
+// MaxProblems is how many problems are told.
+const MaxProblems = 100
+
+// Problem is something that does not fit.
+type Problem struct {
+	Code    Code   `json:"code"`
+	Path    string `json:"path"` // below the prefix
+	Message string `json:"message"`
+}
+
+// Code is the sort of a problem.
+type Code string
+
+// The sorts of problem.
+const (
+	ObjectMissing    Code = "object-missing"    // it is named, but not there
+	ObjectSize       Code = "object-size"       // it is not as long as it is told to be
+	ObjectForeign    Code = "object-foreign"    // nothing names it
+	NumberGap        Code = "number-gap"        // objects are left out, and nothing tells of it
+	PlaylistMissing  Code = "playlist-missing"  //
+	PlaylistInvalid  Code = "playlist-invalid"  // it cannot be read
+	PlaylistMismatch Code = "playlist-mismatch" // it tells another story than something else
+	PlaylistEnd      Code = "playlist-end"      // it is closed and should not be, or the other way round
+	MetadataMissing  Code = "metadata-missing"  //
+	MetadataInvalid  Code = "metadata-invalid"  // it cannot be read
+	StateMismatch    Code = "state-mismatch"    // the bucket is in another state than the database
+	DurationMismatch Code = "duration-mismatch" // the length is another one
+	MediaBroken      Code = "media-broken"      // packets or fragments are torn, missing or in disorder
+	MediaGap         Code = "media-gap"         // an object does not begin where the last one ends
+	MediaSkew        Code = "media-skew"        // sound and picture begin apart
+)
+
+// Bounds of what is read into memory.
+const (
+	maxPlaylist = 64 << 20 // a byte-range playlist of 48 hours has some 12 MB
+	maxMetadata = 64 << 10
+	maxListed   = 200_000 // objects; 48 hours have some 17,000
+)
+
+// Run audits r; with deep it reads the media, too. An error is the store's.
+func Run(ctx context.Context, objects Objects, r Recording, deep bool) (*Report, error) {
+	a := &audit{
+		ctx: ctx, objects: objects, rec: r,
+		sizes: make(map[string]int64), known: map[string]bool{"events/ivs-check": true},
+	}
+	renditions, err := a.read()
+	if err != nil {
+		return nil, err
+	}
+	// After the playlists: what they name was there before them.
+	if err := a.list(); err != nil {
+		return nil, err
+	}
+	for i := range renditions {
+		a.checkObjects(&renditions[i])
+	}
+	a.checkForeign(renditions)
+	if deep {
+		for i := range renditions {
+			if err := a.checkMedia(&renditions[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &a.Report, nil
+}
+
+// audit is one audit under way.
+type audit struct {
+	ctx     context.Context
+	objects Objects
+	rec     Recording
+	Report
+	sizes map[string]int64 // of what the bucket holds
+	known map[string]bool  // what has a right to be there
+}
+
+// rendition is a folder of media and what its playlists tell of it.
+type rendition struct {
+	folder   string
+	objects  []Object      // with what sizes are told
+	duration time.Duration // 0 when only the byte ranges can be read
+	unread   bool          // no playlist can be read
+}
+
+func (a *audit) problem(code Code, path, format string, args ...any) {
+	if len(a.Problems) < MaxProblems {
+		a.Problems = append(a.Problems, Problem{code, path, fmt.Sprintf(format, args...)})
+	}
+}
+
+// fetch reads a small object; nil when there is none.
+func (a *audit) fetch(name string, most int64) ([]byte, error) {
+	piece, err := a.objects.Read(a.ctx, a.rec.Bucket, a.rec.Prefix+"/"+name, objectstore.Reading{})
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer piece.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(piece.Body, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("read object %s: %w", name, err)
+	}
+	if int64(len(text)) > most {
+		return text[:0], nil // which is neither a playlist nor JSON
+	}
+	return text, nil
+}
+
+// list takes down what the bucket holds.
+func (a *audit) list() error {
+	err := a.objects.Walk(a.ctx, a.rec.Bucket, a.rec.Prefix+"/", func(o objectstore.Object) bool {
+		a.Objects++
+		a.Bytes += o.Size
+		a.sizes[strings.TrimPrefix(o.Key, a.rec.Prefix+"/")] = o.Size
+		return a.Objects < maxListed
+	})
+	if a.Objects == maxListed {
+		a.problem(ObjectForeign, "", "there are %d objects or more; the others are not looked at", maxListed)
+	}
+	return err
+}
+
+// checkObjects checks that what is named is there, and as long as is told.
+func (a *audit) checkObjects(r *rendition) {
+	for i, o := range r.objects {
+		a.checkObject(path.Join(r.folder, o.Name), o.Size)
+		if o.header != "" && (i == 0 || r.objects[i-1].header != o.header) {
+			a.checkObject(path.Join(r.folder, o.header), 0)
+		}
+	}
+	for _, o := range a.rec.Stored[min(len(r.objects), len(a.rec.Stored)):] {
+		a.checkObject(path.Join(r.folder, o.Name), o.Size)
+	}
+}
+
+func (a *audit) checkObject(name string, told int64) {
+	a.known[name] = true
+	switch size, there := a.sizes[name]; {
+	case !there:
+		a.problem(ObjectMissing, name, "it is told of, but not in the bucket")
+	case told > 0 && size != told:
+		a.problem(ObjectSize, name, "it has %d bytes and should have %d", size, told)
+	case size == 0:
+		a.problem(ObjectSize, name, "it is empty")
+	}
+}
+
+// checkForeign looks for what nothing tells of.
+func (a *audit) checkForeign(renditions []rendition) {
+	for name := range a.sizes {
+		if !a.known[name] && !a.coming(name, renditions) {
+			a.problem(ObjectForeign, name, "nothing tells of it")
+		}
+	}
+}
+
+// coming says whether name is what a recording may have though no playlist
+// tells of it: the next media while it is open, and the initialization segment
+// of a stream that broke off before its first part.
+func (a *audit) coming(name string, renditions []rendition) bool {
+	folder, file := path.Split(name)
+	for i := range renditions {
+		r := &renditions[i]
+		if folder != r.folder+"/" || number(file) < 0 {
+			continue
+		}
+		last, header := -1, -1
+		for _, o := range r.objects {
+			last = max(last, number(o.Name))
+			header = max(header, number(o.header))
+		}
+		if strings.HasPrefix(file, "init-") {
+			return a.rec.Open || r.unread || number(file) <= header+1
+		}
+		return (a.rec.Open || r.unread) && number(file) > last
+	}
+	return false
+}

@@ -1,0 +1,98 @@
+// Tests what the page of recordings is made of, where no page is needed:
+//
+//   node --test modules_test.mjs
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { canonicalQuery, sign } from './assets/recordings/sigv4.js';
+import { Timeline } from './assets/recordings/timeline.js';
+import { clockOf, lengthOf, tellJoin, timeOf, utcOf } from './assets/recordings/words.js';
+
+// AWS's own examples: get-vanilla, get-vanilla-query-order-value and
+// get-vanilla-query-unreserved of its test suite of signatures.
+test('signatures', async () => {
+  const keys = { id: 'AKIDEXAMPLE', secret: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };
+  const scope = { region: 'us-east-1', service: 'service' };
+  const unreserved = '-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  for (const [pairs, signature] of [
+    [[], '5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31'],
+    [[['Param2', 'value2'], ['Param1', 'value1']], 'b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500'],
+    [[[unreserved, unreserved]], '9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197'],
+  ]) {
+    const headers = await sign(keys, scope, {
+      host: 'example.amazonaws.com', path: '/', query: canonicalQuery(pairs), date: new Date('2015-08-30T12:36:00Z'),
+    });
+    assert.equal(headers['X-Amz-Date'], '20150830T123600Z');
+    assert.equal(headers.Authorization,
+      `AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature=${signature}`);
+  }
+});
+
+test('queries are ordered by their escaped bytes', () => {
+  for (const [pairs, want] of [
+    [[], ''],
+    [[['b', '2'], ['a', '9'], ['a', '1']], 'a=1&a=9&b=2'],
+    [[['a', 'x y'], ['A', '!*\'()~'], ['ä', '/:+=&']], '%C3%A4=%2F%3A%2B%3D%26&A=%21%2A%27%28%29~&a=x%20y'],
+    [[['a', ''], ['a-b', '1'], ['aB', '1']], 'a=&a-b=1&aB=1'],
+  ]) assert.equal(canonicalQuery(pairs), want);
+});
+
+const playlist = [
+  '#EXTM3U', '#EXT-X-VERSION:3', '#EXT-X-TARGETDURATION:12', '#EXT-X-PLAYLIST-TYPE:EVENT', '#EXT-X-MEDIA-SEQUENCE:0',
+  '#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:00.500Z', '#EXTINF:10.250,', '0.ts',
+  '#EXTINF:4.750,', '1.ts', // without a date of its own
+  '#EXT-X-DISCONTINUITY',
+  '#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:24.500Z', '#EXTINF:10.000,', '2.ts',
+  '#EXT-X-DISCONTINUITY',
+  '#EXT-X-PROGRAM-DATE-TIME:2026-03-02T09:00:00.000Z', '#EXTINF:1.000,', '3.ts',
+];
+const date = (text) => Date.parse(text);
+
+test('a timeline tells parts, joins and dates', () => {
+  for (const newline of ['\n', '\r\n']) {
+    const t = new Timeline(playlist.join(newline));
+    assert.equal(t.duration, 26);
+    assert.equal(t.target, 12);
+    assert.equal(t.ended, false);
+    assert.deepEqual(t.parts.map((p) => [p.start, p.end]), [[0, 15], [15, 25], [25, 26]]);
+    assert.deepEqual(t.joins, [
+      { time: 15, left: date('2026-03-01T10:00:15.500Z'), back: date('2026-03-01T10:00:24.500Z') },
+      { time: 25, left: date('2026-03-01T10:00:34.500Z'), back: date('2026-03-02T09:00:00.000Z') },
+    ]);
+    for (const [time, at, part] of [
+      [0, '2026-03-01T10:00:00.500Z', 0], [-1, '2026-03-01T09:59:59.500Z', 0], [12, '2026-03-01T10:00:12.500Z', 0],
+      [14.999, '2026-03-01T10:00:15.499Z', 0], [15, '2026-03-01T10:00:24.500Z', 1], [25.5, '2026-03-02T09:00:00.500Z', 2],
+      [99, '2026-03-02T09:01:14.000Z', 2],
+    ]) {
+      assert.equal(Math.round(t.dateAt(time)), date(at), `date at ${time}`);
+      assert.equal(t.partAt(time), part, `part at ${time}`);
+    }
+  }
+  assert.equal(new Timeline([...playlist, '#EXT-X-ENDLIST', ''].join('\n')).ended, true);
+});
+
+test('a timeline of nothing, or of what is no playlist', () => {
+  for (const text of ['', '#EXTM3U\n', '<html>', '#EXTINF:x,\n0.ts', '#EXTINF:-1,\n0.ts', '{"message":"no"}']) {
+    const t = new Timeline(text);
+    assert.deepEqual([t.duration, t.parts, t.joins, t.partAt(0)], [0, [], [], -1], text);
+    assert.ok(Number.isNaN(t.dateAt(0)));
+  }
+  const undated = new Timeline('#EXTINF:2,\n0.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\n1.ts');
+  assert.equal(undated.joins.length, 1);
+  assert.ok(Number.isNaN(undated.dateAt(3)));
+});
+
+test('words', () => {
+  for (const [seconds, clock, length] of [
+    [0, '0:00', '0 s'], [0.2, '0:00', 'less than 1 s'], [9.2, '0:09', '9 s'], [60, '1:00', '1 min'], [187, '3:07', '3 min 7 s'],
+    [3600, '1:00:00', '1 h'], [3723.9, '1:02:03', '1 h 2 min'], [3605, '1:00:05', '1 h'], [172800, '48:00:00', '48 h'],
+  ]) {
+    assert.equal(clockOf(seconds), clock);
+    assert.equal(lengthOf(seconds), length);
+  }
+  assert.equal(utcOf(date('2026-03-01T10:00:07.412Z')), '2026-03-01 10:00:07 UTC');
+  assert.deepEqual([timeOf(NaN), utcOf(NaN), clockOf(-1)], ['–', '', '0:00']);
+  const left = date('2026-03-01T10:00:15.500Z');
+  assert.equal(tellJoin({ left, back: left + 9000 }), `left at ${timeOf(left)}, back 9 s later`);
+  assert.equal(tellJoin({ left, back: left + 200 }), `left at ${timeOf(left)}, back at once`);
+  assert.equal(tellJoin({ left: NaN, back: NaN }), 'a join, at unknown times');
+});

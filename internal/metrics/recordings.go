@@ -1,0 +1,4 @@
+package metrics
+
+// PlaybackRecording counts requests for the media of recordings.
+var PlaybackRecording = newPlayback("recording")
