@@ -12,9 +12,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ivs"
 	"github.com/aws/aws-sdk-go-v2/service/ivs/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 const region = "us-east-1"
@@ -37,12 +39,16 @@ func (s *server) ivs() *ivs.Client {
 	return ivs.NewFromConfig(s.config(), func(o *ivs.Options) { o.BaseEndpoint = aws.String("http://" + s.at.HTTP) })
 }
 
-// s3 is the SDK's client of the embedded S3 endpoint.
+// s3 is the SDK's client of the S3 endpoint that the server records to.
 func (s *server) s3() *s3.Client {
 	s.t.Helper()
 	return s3.NewFromConfig(s.config(), func(o *s3.Options) {
+		if s.storage != nil {
+			o.Credentials = credentials.NewStaticCredentialsProvider(s.storage.accessKeyID, s.storage.secretAccessKey, "")
+		}
 		o.BaseEndpoint = aws.String("http://" + s.at.S3)
 		o.UsePathStyle = true
+		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 }
 
@@ -53,6 +59,9 @@ func (s *server) cli(address string, args ...string) ([]byte, error) {
 		append([]string{"--endpoint-url", "http://" + address, "--region", region, "--output", "json"}, args...)...)
 	cmd.Env = append(os.Environ(), "AWS_SHARED_CREDENTIALS_FILE="+s.credentials(), "AWS_CONFIG_FILE="+os.DevNull,
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=")
+	if s.storage != nil && address == s.at.S3 {
+		cmd.Env = append(cmd.Env, s.storage.environment()...)
+	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -87,9 +96,6 @@ type channel struct {
 	viewer *viewer // nil before it is watched
 }
 
-// bucket is where the tests record to.
-const bucket = "recordings"
-
 // newChannel makes a channel that is not recorded.
 func (s *server) newChannel(adjust ...func(*ivs.CreateChannelInput)) *channel {
 	s.t.Helper()
@@ -120,11 +126,12 @@ func recordTo(arn string) func(*ivs.CreateChannelInput) {
 // used.
 func (s *server) newRecordingConfiguration(window time.Duration) (arn string) {
 	s.t.Helper()
-	if _, err := s.s3().CreateBucket(s.t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+	_, err := s.s3().CreateBucket(s.t.Context(), &s3.CreateBucketInput{Bucket: &s.bucket})
+	if err != nil && !isA[*s3types.BucketAlreadyOwnedByYou](err) {
 		s.t.Fatal(err)
 	}
 	made, err := s.ivs().CreateRecordingConfiguration(s.t.Context(), &ivs.CreateRecordingConfigurationInput{
-		DestinationConfiguration:        &types.DestinationConfiguration{S3: &types.S3DestinationConfiguration{BucketName: aws.String(bucket)}},
+		DestinationConfiguration:        &types.DestinationConfiguration{S3: &types.S3DestinationConfiguration{BucketName: &s.bucket}},
 		RecordingReconnectWindowSeconds: int32(window / time.Second),
 		ThumbnailConfiguration:          &types.ThumbnailConfiguration{RecordingMode: types.RecordingModeDisabled},
 	})

@@ -42,9 +42,12 @@ type seen struct {
 	Problems   []string // of the page
 }
 
-func startChromium(t testing.TB) *chromium {
+func startChromium(t testing.TB) *chromium { t.Helper(); return startBrowser(t, "watch.mjs") }
+
+// startBrowser starts a browser that does what a script takes from its input.
+func startBrowser(t testing.TB, script string) *chromium {
 	t.Helper()
-	cmd := exec.Command("node", "watch.mjs", browser(t))
+	cmd := exec.Command("node", script, browser(t))
 	cmd.Dir = "browser"
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -20,9 +20,14 @@
 // The environment can say:
 //
 //	ANABRANCH   the program to test; built when not set
+//	S3_ENDPOINT where to record to, such as http://127.0.0.1:9000, with the
+//	            usual AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the embedded
+//	            store when not set
 //	CHROMIUM    the browser; found when not set
 //	ARTIFACTS   a folder for screenshots and logs; a temporary one when not set
 //	INPUT       the inputs to try, by a part of their names; all when not set
 //	SOAK        how long to watch one stream; a minute and a bit when not set
+//	KILLS       how often each server of TestKill is killed; 4 times when not set
+//	SEED        the first of TestKill's seeds; another each time when not set
 //	BENCHTIME   how long a benchmark measures
 package e2e

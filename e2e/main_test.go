@@ -11,6 +11,11 @@ import (
 
 // TestMain builds the program, unless the environment names one.
 func TestMain(m *testing.M) {
+	var err error
+	if external, err = findExternal(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "AWS_") {
 			os.Unsetenv(name) // a developer's own account is none of our business

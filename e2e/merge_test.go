@@ -173,6 +173,90 @@ func TestMergeOfManyPieces(t *testing.T) {
 	checkLength(t, r, p, pieces, lost)
 }
 
+// Who returns in another way than after a loss of some seconds: what is one
+// recording, and what are two.
+func TestMergeOrNot(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	configuration := s.newRecordingConfiguration(5 * time.Minute)
+	kill := func(_ *channel, p *publisher) { p.kill() }
+	same, small, mute := testPicture(), testPicture(), testPicture()
+	small.width, small.height = 480, 270
+	mute.audio = ""
+
+	for _, tt := range []struct {
+		name       string
+		leaves     func(c *channel, p *publisher)
+		returns    []picture // all at once; one of them stays
+		recordings int
+	}{
+		{"at once", kill, []picture{same}, 1},
+		{"by StopStream", stopStream, []picture{same}, 1},
+		{"two race", kill, []picture{same, same}, 1},
+		{"another size", kill, []picture{small}, 2},
+		{"without sound", kill, []picture{mute}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := s.newChannel(recordTo(configuration))
+			first := publish(t, c.rtmp(), same)
+			first.waitSent(4 * time.Second)
+			stream := c.waitLive()
+			tt.leaves(c, first)
+			var racing []*publisher
+			for _, p := range tt.returns {
+				racing = append(racing, publish(t, c.rtmp(), p))
+			}
+			eventually(t, 20*time.Second, "one of those who return is on air, the others are not", func() error {
+				racing = slices.DeleteFunc(racing, (*publisher).hasEnded)
+				if live, err := c.liveStream(); err != nil || live == stream || len(racing) > 1 {
+					return fmt.Errorf("live is %s, %v; %d publish", live, err, len(racing))
+				}
+				return nil
+			})
+			if len(racing) == 0 {
+				t.Fatal("nobody is left")
+			}
+			second := racing[0]
+			second.waitSent(4 * time.Second)
+			second.kill()
+			c.waitOffline()
+
+			c.endRecording()
+			detached := time.Now()
+			all := c.waitRecordings(tt.recordings)
+			if took := time.Since(detached); took > 10*time.Second {
+				t.Errorf("the recording ended %v after the channel was detached", took)
+			}
+			for i, r := range all {
+				p := r.check(t)
+				if n := p.Count("EXT-X-DISCONTINUITY"); n != 2-len(all) {
+					t.Errorf("%d × EXT-X-DISCONTINUITY:\n%s", n, p.Text)
+				}
+				pieces := []sent{first.progress(), second.progress()}
+				if len(all) == 1 {
+					checkLength(t, r, p, pieces, 0)
+				} else if err := near(p.Duration(), pieces[i].duration, 500*time.Millisecond); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := c.sessions(); len(got) != 2 {
+				t.Errorf("%d stream sessions", len(got))
+			}
+		})
+	}
+}
+
+// stopStream ends the stream by the API, and returns when the publisher has
+// noticed.
+func stopStream(c *channel, p *publisher) {
+	c.server.t.Helper()
+	if _, err := c.server.ivs().StopStream(c.server.t.Context(), &ivs.StopStreamInput{ChannelArn: c.Arn}); err != nil {
+		c.server.t.Fatal(err)
+	}
+	p.waitEnd(10 * time.Second)
+}
+
 // near says whether two durations are the same, give or take a tolerance.
 func near(got, want, tolerance time.Duration) error {
 	if d := (got - want).Abs(); d > tolerance {
@@ -232,7 +316,7 @@ func checkLength(t *testing.T, r recording, p *hls.Playlist, streams []sent, los
 func checkS3(t *testing.T, s *server, r recording) {
 	t.Helper()
 	var got []string
-	for pages := s3.NewListObjectsV2Paginator(s.s3(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)}); pages.HasMorePages(); {
+	for pages := s3.NewListObjectsV2Paginator(s.s3(), &s3.ListObjectsV2Input{Bucket: aws.String(s.bucket)}); pages.HasMorePages(); {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"anabranch/e2e/hls"
 )
 
-// recording is one recording in the embedded store's folder.
+// recording is one recording in the bucket.
 type recording struct {
 	dir    string // the prefix, as a folder
 	prefix string
@@ -23,7 +23,7 @@ type recording struct {
 // recordings are those of a channel, oldest first.
 func (c *channel) recordings() (all []recording) {
 	c.server.t.Helper()
-	root := filepath.Join(c.server.dir, "buckets", bucket)
+	root := c.server.bucketDir("ivs/v1/123456789012/" + c.id() + "/")
 	// ivs/v1/<account>/<channel>/<year>/<month>/<day>/<hours>/<minutes>/<recording id>
 	found, err := filepath.Glob(filepath.Join(root, "ivs", "v1", "*", c.id(), "*", "*", "*", "*", "*", "*"))
 	if err != nil {

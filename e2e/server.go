@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,9 @@ type server struct {
 	dir   string
 	at    endpoints
 	flags []string // besides those of every server
+	// storage is where it records to, nil for its own.
+	storage *storage
+	bucket  string
 
 	cmd   *exec.Cmd
 	ended chan error // has one value when the process has ended
@@ -44,8 +48,17 @@ type endpoints struct {
 // startServer starts a server on free ports. It ends with the test.
 func startServer(t testing.TB, flags ...string) *server {
 	t.Helper()
+	return startServerOn(t, external, flags...)
+}
+
+// startServerOn starts a server that records to a storage, its own if st is nil.
+func startServerOn(t testing.TB, st *storage, flags ...string) *server {
+	t.Helper()
 	const free = "127.0.0.1:0"
-	s := &server{t: t, dir: t.TempDir(), at: endpoints{free, free, free, free, free}, flags: flags}
+	s := &server{t: t, dir: t.TempDir(), at: endpoints{free, free, free, free, free}, flags: flags, storage: st, bucket: "recordings"}
+	if st != nil && st.dir == "" { // others use it, too
+		s.bucket += "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	}
 	t.Cleanup(func() {
 		if s.running() {
 			s.kill()
@@ -61,8 +74,17 @@ func startServer(t testing.TB, flags ...string) *server {
 // start starts the process and waits until it is ready.
 func (s *server) start() {
 	s.t.Helper()
-	ready := filepath.Join(s.dir, "endpoints.json")
-	if err := os.Remove(ready); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	s.launch()
+	s.waitReady()
+}
+
+// ready is the file that a server writes when it is ready.
+func (s *server) ready() string { return filepath.Join(s.dir, "endpoints.json") }
+
+// launch starts the process.
+func (s *server) launch() {
+	s.t.Helper()
+	if err := os.Remove(s.ready()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.t.Fatal(err) // a killed server leaves it
 	}
 	log, err := os.OpenFile(s.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -74,6 +96,10 @@ func (s *server) start() {
 	cmd := exec.Command(program, append([]string{"serve", "--data-dir", s.dir, "--public-host", "127.0.0.1", "--log-level", "debug",
 		"--http-addr", s.at.HTTP, "--rtmp-addr", s.at.RTMP, "--rtmps-addr", s.at.RTMPS, "--s3-addr", s.at.S3, "--admin-addr", s.at.Admin},
 		s.flags...)...)
+	if s.storage != nil {
+		cmd.Args = append(cmd.Args, "--s3-endpoint", s.storage.endpoint)
+		cmd.Env = append(os.Environ(), s.storage.environment()...)
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -81,15 +107,18 @@ func (s *server) start() {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	s.cmd, s.ended = cmd, ended
+}
 
+func (s *server) waitReady() {
+	s.t.Helper()
 	eventually(s.t, 20*time.Second, "the server is ready", func() error {
 		select {
-		case err := <-ended:
+		case err := <-s.ended:
 			s.cmd = nil
 			s.t.Fatalf("the server ended as it started: %v", err)
 		default:
 		}
-		text, err := os.ReadFile(ready)
+		text, err := os.ReadFile(s.ready())
 		if err != nil {
 			return err
 		}
@@ -106,6 +135,9 @@ func (s *server) start() {
 		}
 		return nil
 	})
+	if s.storage != nil {
+		s.at.S3 = s.storage.address()
+	}
 	s.presence.arrive()
 }
 

@@ -64,11 +64,11 @@ func TestWalkThroughWithTheCLI(t *testing.T) {
 		}
 	}
 
-	if _, err := s.cli(s.at.S3, "s3", "mb", "s3://walk"); err != nil {
+	if _, err := s.cli(s.at.S3, "s3", "mb", "s3://"+s.bucket); err != nil {
 		t.Fatal(err)
 	}
 	rc := run("create-recording-configuration", "--name", "walk", "--recording-reconnect-window-seconds", "60",
-		"--destination-configuration", "s3={bucketName=walk}").RecordingConfiguration
+		"--destination-configuration", "s3={bucketName="+s.bucket+"}").RecordingConfiguration
 	if rc.State != "CREATING" && rc.State != "ACTIVE" {
 		t.Errorf("a new recording configuration is %s", rc.State)
 	}
