@@ -8,7 +8,7 @@ COMMIT       ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 LDFLAGS = -X anabranch/internal/app.version=$(VERSION) -X anabranch/internal/app.commit=$(COMMIT)
 
-# The watch page embeds PLAYER; the tests drive Chromium with what BROWSER marks.
+# The pages that play embed PLAYER; the tests drive Chromium with what BROWSER marks.
 PLAYER  = internal/console/assets/vendor/hls.min.js
 BROWSER = e2e/browser/node_modules/.package-lock.json
 
@@ -33,7 +33,7 @@ test: ffmpeg $(PLAYER) ## vets the code and runs its tests, with the race detect
 .PHONY: e2e
 e2e: ffmpeg build $(BROWSER) ## runs the built program under ffmpeg, the AWS CLI and SDK, and Chromium
 	@command -v $${CHROMIUM:-chromium} >/dev/null || script/ensure chromium
-	@script/ensure aws
+	@script/ensure aws gst-play-1.0
 	ANABRANCH=$(CURDIR)/bin/anabranch go test -race -count=1 -parallel 4 -timeout 20m ./e2e/...
 
 .PHONY: bench

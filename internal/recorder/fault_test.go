@@ -210,6 +210,7 @@ type stage struct {
 
 	recorder *Recorder
 	pictures int    // sent so far
+	began    int    // those before the stream
 	fate     []fate // of each picture
 	ends     []end  // of live segments
 
@@ -348,6 +349,7 @@ func (s *stage) play() {
 	}
 	s.camera = c
 	take := s.recorder.Begin(c.stream)
+	s.began = s.pictures
 	for range s.random.IntN(70) {
 		if !s.shoot(take) {
 			break
@@ -374,7 +376,7 @@ func (s *stage) shoot(take *Take) bool {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	began := time.Now()
+	began, joined := time.Now(), take.rec
 	err = take.Write(ch, cmaf)
 	if took := time.Since(began); took > 0 {
 		s.t.Errorf("a write takes %v", took)
@@ -382,7 +384,12 @@ func (s *stage) shoot(take *Take) bool {
 	if err != nil {
 		return false
 	}
-	for i := first; i < s.pictures; i++ {
+	from := first
+	if take.rec != joined { // it moved there, and is to be synced anew
+		from = s.began
+		s.ends = append(s.ends, end{began, s.pictures})
+	}
+	for i := from; i < s.pictures; i++ {
 		s.fate[i] = written
 	}
 	time.Sleep(ch.Duration.Duration(media.VideoRate))
