@@ -381,15 +381,16 @@ func (s *stage) shoot(take *Take) bool {
 	if took := time.Since(began); took > 0 {
 		s.t.Errorf("a write takes %v", took)
 	}
+	if take.rec != joined { // what is there moved, and is to be synced anew
+		for i := s.began; i < first; i++ {
+			s.fate[i] = written
+		}
+		s.ends = append(s.ends, end{began, first})
+	}
 	if err != nil {
 		return false
 	}
-	from := first
-	if take.rec != joined { // it moved there, and is to be synced anew
-		from = s.began
-		s.ends = append(s.ends, end{began, s.pictures})
-	}
-	for i := from; i < s.pictures; i++ {
+	for i := first; i < s.pictures; i++ {
 		s.fate[i] = written
 	}
 	time.Sleep(ch.Duration.Duration(media.VideoRate))
