@@ -221,10 +221,13 @@ func TestKillWhileMoving(t *testing.T) {
 			at += 8 + int64(len(b))
 			return nil
 		})
-		if err != nil || settles == 0 {
+		if err != nil || settles == 0 && id == ids[0] {
 			t.Fatalf("no settled record: %v", err)
 		}
 		l.Close()
+		if settles == 0 {
+			return // it is journaled with the next one
+		}
 		os.Truncate(path, settles)
 	}
 	check := func(what, dir string, want string) {
