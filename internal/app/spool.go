@@ -39,7 +39,10 @@ func (s *Size) UnmarshalText(text []byte) error {
 func (s *server) spoolMax() (int64, error) {
 	bound, dir := int64(s.cfg.SpoolMax), s.dir.file("spool")
 	if bound == 0 {
-		free, err := freeBytes(s.dir.path)
+		free, err := freeBytes(dir) // it may be a disk of its own
+		if errors.Is(err, fs.ErrNotExist) {
+			free, err = freeBytes(s.dir.path)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -63,9 +66,13 @@ func freeBytes(dir string) (int64, error) {
 	return int64(stat.Bavail) * int64(stat.Bsize), nil //nolint:unconvert // its type is the system's
 }
 
-// bytesIn is the size of all files below dir, 0 when there is none.
+// bytesIn is the size of all files below dir, 0 when there is none. What must
+// not be read, such as lost+found, is not ours.
 func bytesIn(dir string) (sum int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrPermission) {
+			return filepath.SkipDir
+		}
 		if err != nil || entry.IsDir() {
 			return err
 		}

@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (c *Client) Check(ctx context.Context, bucket string) error {
 		return c.elsewhere(bucket, region)
 	}
 	probe := aws.String(probeKey)
-	if _, err := c.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: probe}); err != nil {
+	if err := c.put(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: probe, Body: bytes.NewReader(nil)}); err != nil {
 		return c.explain(bucket, "written to", err)
 	}
 	_, err = c.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: probe})

@@ -74,6 +74,9 @@ type recording struct {
 	ranged    int               // objects in the byte-range playlist
 	masters   map[string][]byte // the multivariant playlists as stored, by name
 	finished  bool              // nothing is left to do: the spool can go
+	// unread is an object that cannot be read, for how long now.
+	unread      int
+	unreadSince time.Time
 }
 
 // create makes the recording's spool and journals its beginning.
@@ -332,11 +335,7 @@ func (rec *recording) closeObject(tail media.Ticks) error {
 			return err
 		}
 	}
-	target := rec.target
-	if target == 0 {
-		target = targetFor(o)
-	}
-	if err := rec.record(&closed{Target: target, Tail: tail}); err != nil {
+	if err := rec.record(&closed{Target: rec.targetWith(o), Tail: tail}); err != nil {
 		return err
 	}
 	o.parts, o.closedAt = nil, time.Now()
@@ -424,7 +423,10 @@ func (rec *recording) breakOff(reason string) {
 		if o := rec.open(); o != nil && o.Size == 0 {
 			rec.force(&cut{N: o.N})
 		} else if o != nil {
-			rec.force(&closed{Target: max(rec.target, targetFor(o)), Tail: o.Tail})
+			if rec.measured == nil { // see closeObject
+				rec.force(&measured{})
+			}
+			rec.force(&closed{Target: rec.targetWith(o), Tail: o.Tail})
 		}
 	}
 	rec.end(time.Now(), reason)

@@ -53,12 +53,15 @@ func inWords(n int64) string {
 
 // behind says whether more of the recording is spooled than where its bucket
 // keeps up.
-func (s *state) behind() bool {
+func (s *state) behind() bool { return s.backlog() > maxBehind }
+
+// backlog counts the closed objects that are not stored.
+func (s *state) backlog() int {
 	closed := len(s.objects) - s.inBucket
 	if s.open() != nil {
 		closed--
 	}
-	return closed > maxBehind
+	return closed
 }
 
 // overflow ends the recording because its media does not leave the spool,
@@ -70,16 +73,22 @@ func (rec *recording) overflow() error {
 	return rec.lost()
 }
 
-// backlogged says whether any recording to a bucket is behind. r.mu is held.
+// backlogged says whether any recording to a bucket is behind, or those without
+// a stream together are, by more than may be under way: many short streams leave
+// a few objects each. r.mu is held.
 func (r *Recorder) backlogged(bucket string) bool {
+	left := 0
 	for _, rec := range r.all {
 		if rec.Recording.Bucket != bucket { // which never changes
 			continue
 		}
 		rec.mu.Lock()
 		behind := rec.behind()
+		if rec.take == nil {
+			left += rec.backlog()
+		}
 		rec.mu.Unlock()
-		if behind {
+		if behind || left > maxPutsEach {
 			return true
 		}
 	}

@@ -42,7 +42,7 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 			broken[of] = errAside
 			continue
 		}
-		if !e.IsDir() {
+		if !e.IsDir() || !resource.IsID(id) { // such as lost+found
 			continue
 		}
 		rec := r.blank(id, "")
@@ -250,13 +250,23 @@ func (rec *recording) cutTo(o *object, parts int) error {
 func (rec *recording) sync() error {
 	rec.mu.Lock()
 	heir := rec.heir
-	rec.heir = nil
 	rec.mu.Unlock()
 	if heir != nil {
-		if err := heir.sync(); err != nil {
+		if err := heir.syncOwn(); err != nil {
 			return err
 		}
+		rec.mu.Lock()
+		if rec.heir == heir { // not before: somebody else may sync, too
+			rec.heir = nil
+		}
+		rec.mu.Unlock()
 	}
+	return rec.syncOwn()
+}
+
+// syncOwn syncs whatever became of streams that moved away. What has heirs may
+// be an heir itself, even of its own.
+func (rec *recording) syncOwn() error {
 	rec.syncing <- struct{}{}
 	defer func() { <-rec.syncing }()
 	rec.mu.Lock()
@@ -358,7 +368,7 @@ func (rec *recording) removeSpool() error {
 			f.Close()
 		}
 	}
-	rec.unsynced, rec.file = nil, nil
+	rec.unsynced, rec.file, rec.newNames = nil, nil, false
 	rec.room.add(-rec.waiting) // the state is not used any more
 	rec.waiting = 0
 	if err := rec.fs.Remove(filepath.Join(rec.dir, journalName)); err != nil && !errors.Is(err, fs.ErrNotExist) {

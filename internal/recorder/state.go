@@ -283,6 +283,15 @@ func (s *state) duration() time.Duration {
 	return sum.Duration(media.VideoRate)
 }
 
+// targetWith is EXT-X-TARGETDURATION in seconds, which the first object that
+// closes fixes: o, if there was none.
+func (s *state) targetWith(o *object) int {
+	if s.target == 0 {
+		return targetFor(o)
+	}
+	return s.target
+}
+
 // limit is the longest the open object may become.
 func (s *state) limit() media.Ticks {
 	if s.target == 0 {

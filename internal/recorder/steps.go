@@ -17,6 +17,9 @@ import (
 	"anabranch/internal/resource"
 )
 
+// readPatience is how long an object in the spool may be unreadable.
+const readPatience = time.Hour
+
 // The types of what is stored.
 const (
 	typePlaylist = "application/vnd.apple.mpegurl"
@@ -198,6 +201,9 @@ func (rec *recording) storeObject(ctx context.Context) error {
 	}
 	defer file.Close()
 	if err := rec.upload(ctx, rec.media, o.Time, key, contentType, io.NewSectionReader(file, 0, o.Size), o.Size); err != nil {
+		if _, unread := io.Copy(io.Discard, io.NewSectionReader(file, 0, o.Size)); unread != nil {
+			return rec.unreadable(&o, unread)
+		}
 		return err
 	}
 	if !o.closedAt.IsZero() {
@@ -215,6 +221,23 @@ func (rec *recording) storeObject(ctx context.Context) error {
 // loseObject goes on without an object whose file somebody took away.
 func (rec *recording) loseObject(o *object) error {
 	rec.log.Error("media is missing from the spool and left out", "object", o.N, "media", o.Duration.Duration(media.VideoRate))
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.force(&cut{N: o.N})
+	return nil
+}
+
+// unreadable gives an object up that could not be read for as long as readPatience:
+// what is behind it must not wait for ever.
+func (rec *recording) unreadable(o *object, err error) error {
+	now := time.Now()
+	if rec.unread != o.N || rec.unreadSince.IsZero() {
+		rec.unread, rec.unreadSince = o.N, now
+	}
+	if now.Sub(rec.unreadSince) < readPatience {
+		return fmt.Errorf("read object %d: %w", o.N, err)
+	}
+	rec.log.Error("media cannot be read from the spool and is left out", "object", o.N, "media", o.Duration.Duration(media.VideoRate), "error", err)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	rec.force(&cut{N: o.N})
