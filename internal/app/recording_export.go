@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +64,9 @@ func (e *RecordingExport) Run(ctx context.Context, cfg *Config, of *Recording) e
 		return fmt.Errorf("make file: %w", err)
 	}
 	if err := x.remux(ctx, ffmpeg, partial); err != nil {
+		return fmt.Errorf("export recording %s: %w", e.ID, err)
+	}
+	if err := wholeMP4(partial); err != nil {
 		return fmt.Errorf("export recording %s: %w", e.ID, err)
 	}
 	if err := e.vacant(); err != nil { // it was when this began
@@ -240,6 +244,41 @@ func (x *export) remux(ctx context.Context, ffmpeg, file string) error {
 		return fed
 	case err != nil || fed != nil:
 		return fmt.Errorf("ffmpeg: %w: %s", errors.Join(err, fed), bytes.TrimSpace(said.Bytes()))
+	}
+	return nil
+}
+
+// wholeMP4 says whether a file is a row of whole boxes, with a movie among them
+// (ISO 14496-12 §4.2). Where a disk is full in the end, ffmpeg 5 says so and
+// exits as if all were well.
+func wholeMP4(name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	movie := false
+	for at := int64(0); at < info.Size(); {
+		var head [16]byte // of which a box has 8 at least
+		if n, err := file.ReadAt(head[:], at); n < 8 {
+			return fmt.Errorf("ffmpeg wrote a torn file; is the disk full?: %w", err)
+		}
+		size := int64(binary.BigEndian.Uint32(head[:]))
+		if size == 1 {
+			size = int64(binary.BigEndian.Uint64(head[8:]))
+		}
+		if size < 8 || size > info.Size()-at {
+			return errors.New("ffmpeg wrote a torn file; is the disk full?")
+		}
+		movie = movie || string(head[4:8]) == "moov"
+		at += size
+	}
+	if !movie {
+		return errors.New("ffmpeg wrote a file without a movie; is the disk full?")
 	}
 	return nil
 }

@@ -75,7 +75,11 @@ func (s *shelfServer) export(ctx context.Context, ffmpeg string, e RecordingExpo
 	return e.Run(ctx, &grammar.Config, &Recording{Endpoint: s.URL})
 }
 
-const copying = `cat > "${out#file:}"`
+// copying writes a movie without tracks, and what it is fed.
+const (
+	copying = `out="${out#file:}"; { printf '\0\0\0\010moov\0\0\0\0mdat'; cat; } > "$out"; size=$(($(wc -c < "$out") - 8)); printf "\\0\\0\\0\\$(printf %o $size)" | dd of="$out" bs=1 seek=8 conv=notrunc 2> /dev/null`
+	copied  = "\x00\x00\x00\x08moov\x00\x00\x00\x12mdat"
+)
 
 // The objects are fed in their order, as one stream; what breaks off goes on
 // where it was, and a playback URL that expired is replaced by a new one.
@@ -100,7 +104,7 @@ func TestExport(t *testing.T) {
 	if err := s.export(t.Context(), copying, RecordingExport{ID: recordingID, Output: out}); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := os.ReadFile(out); string(text) != "zeroonetwo" {
+	if text, err := os.ReadFile(out); string(text) != copied+"zeroonetwo" {
 		t.Errorf("wrote %q, %v", text, err)
 	}
 	holds(t, folder, "x.mp4")
@@ -140,6 +144,8 @@ func TestExportFailures(t *testing.T) {
 		}, "is not the name of an object"},
 		{"ffmpeg refuses", "echo torn >&2; exit 1", recordingID, nil, "torn"},
 		{"ffmpeg refuses in the end", copying + "; echo torn >&2; exit 1", recordingID, nil, "ffmpeg: exit status 1: torn"},
+		{"the disk is full in the end", copying + `; truncate -s -1 "$out"`, recordingID, nil, "torn file"},
+		{"the disk is full before the movie", copying + `; printf '\0\0\0\010free' | dd of="$out" bs=1 conv=notrunc 2> /dev/null`, recordingID, nil, "without a movie"},
 		{"no media", copying, "00000000000b", nil, "has no media yet"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -224,6 +230,30 @@ func TestListPrint(t *testing.T) {
 	}
 	if !strings.Contains(lines[1], "ch studio") || !strings.Contains(lines[1], local) {
 		t.Errorf("printed %s", lines[1])
+	}
+}
+
+// A recording whose bucket is away keeps no other one from being verified.
+func TestVerifyAll(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v1/recordings":
+			fmt.Fprint(w, `{"recordings":[{"id":"a"},{"id":"b"}]}`)
+		case "/v1/recordings/a/verify":
+			http.Error(w, `{"message":"bucket clips cannot be read now"}`, http.StatusServiceUnavailable)
+		default:
+			fmt.Fprint(w, `{"verified":true,"objects":3}`)
+		}
+	}))
+	defer server.Close()
+	c := &client{base: server.URL, region: "r", credentials: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "s"}, http: http.DefaultClient}
+	var out strings.Builder
+	err := (&RecordingVerify{All: true}).print(t.Context(), c, &out)
+	if err == nil || !strings.Contains(err.Error(), "1 of 2 recordings have problems") {
+		t.Error(err)
+	}
+	if want := "a  not verified: bucket clips cannot be read now\nb  whole: 0s in 3 objects, 0.0 MB\n"; out.String() != want {
+		t.Errorf("printed %q, want %q", out.String(), want)
 	}
 }
 

@@ -23,7 +23,7 @@ type Reading struct {
 // Piece is what there is of an object.
 type Piece struct {
 	Body     io.ReadCloser // empty with [Reading.HeadOnly]; the caller closes it
-	Size     int64         // of Body, or of what it would be
+	Size     int64         // of Body, or of what it would be; -1 where the store does not tell
 	Range    string        // Content-Range, when it is a part of the object
 	ETag     string
 	Modified time.Time
@@ -53,7 +53,7 @@ func (c *Client) Read(ctx context.Context, bucket, key string, want Reading) (*P
 		if err != nil {
 			return nil, fmt.Errorf("read object %s/%s: %w", bucket, key, readError(err))
 		}
-		return &Piece{http.NoBody, aws.ToInt64(out.ContentLength), aws.ToString(out.ContentRange),
+		return &Piece{http.NoBody, length(out.ContentLength), aws.ToString(out.ContentRange),
 			aws.ToString(out.ETag), aws.ToTime(out.LastModified)}, nil
 	}
 	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{
@@ -63,8 +63,15 @@ func (c *Client) Read(ctx context.Context, bucket, key string, want Reading) (*P
 	if err != nil {
 		return nil, fmt.Errorf("read object %s/%s: %w", bucket, key, readError(err))
 	}
-	return &Piece{out.Body, aws.ToInt64(out.ContentLength), aws.ToString(out.ContentRange),
+	return &Piece{out.Body, length(out.ContentLength), aws.ToString(out.ContentRange),
 		aws.ToString(out.ETag), aws.ToTime(out.LastModified)}, nil
+}
+
+func length(told *int64) int64 {
+	if told == nil {
+		return -1
+	}
+	return *told
 }
 
 // Walk tells f of the objects whose keys begin with prefix, in the keys' order,

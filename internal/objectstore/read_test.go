@@ -3,6 +3,8 @@ package objectstore
 import (
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -66,6 +68,27 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := s.Read(ctx, "nowhere", "a/0.ts", Reading{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("no bucket: %v", err)
+	}
+}
+
+// A store, or a proxy before it, may send an object in chunks.
+func TestReadUntoldSize(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.WriteString(w, "0123456789")
+	}))
+	defer s.Close()
+	c, err := New(t.Context(), Config{Endpoint: s.URL, Region: "us-east-1", AccessKeyID: "AKID", SecretAccessKey: "a secret", PathStyle: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Read(t.Context(), "vod", "a/0.ts", Reading{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Body.Close()
+	if body, err := io.ReadAll(p.Body); err != nil || string(body) != "0123456789" || p.Size != -1 {
+		t.Errorf("%q of %d bytes, %v", body, p.Size, err)
 	}
 }
 

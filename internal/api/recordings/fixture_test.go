@@ -134,6 +134,7 @@ type bucket struct {
 	fail    error
 	hold    chan struct{} // reads wait for it, when it is not nil
 	cut     bool          // bodies break off
+	untold  bool          // sizes are not told
 	asked   []objectstore.Reading
 	walked  func() // is called with each list
 }
@@ -182,6 +183,9 @@ func (b *bucket) Read(ctx context.Context, _, key string, want objectstore.Readi
 	p.Body = io.NopCloser(bytes.NewReader(content))
 	if b.cut {
 		p.Body = io.NopCloser(io.LimitReader(bytes.NewReader(content), p.Size/2))
+	}
+	if b.untold {
+		p.Size = -1
 	}
 	if want.HeadOnly {
 		p.Body = http.NoBody

@@ -154,6 +154,9 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) (sent int64, err e
 		return 0, &readError{err}
 	}
 	defer piece.Body.Close()
+	if piece.Size < 0 { // an answer that breaks off could not be told from a whole one
+		return 0, &readError{errors.New("the store does not tell the size of object " + name)}
+	}
 
 	h.Set("Content-Type", contentTypes[path.Ext(name)])
 	h.Set("Content-Length", strconv.FormatInt(piece.Size, 10))

@@ -233,6 +233,10 @@ func TestMediaRefusals(t *testing.T) {
 	}()
 	f.objects.cut = false
 
+	f.objects.untold = true
+	want(f.load("GET", path), 502, "object store")
+	f.objects.untold = false
+
 	f.store.Close()
 	want(f.load("GET", path), 500, "internal error")
 }

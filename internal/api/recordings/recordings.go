@@ -139,11 +139,28 @@ func (s *Server) tell(r *resource.Recording) recording {
 	if playable {
 		base := s.PublicURL + s.mediaPath(r.ID, time.Now())
 		told.PlaybackURL = base + masterPlaylist
-		if r.State != resource.RecordingStarted { // it lags behind until then
+		if r.State != resource.RecordingStarted && !spooled { // it lags behind until then
 			told.ByteRangePlaybackURL = base + byteRangePlaylist
 		}
 	}
 	return told
+}
+
+// abandoned says whether there is media of a recording whose length nobody
+// knows: its spool was lost while it was being made.
+func (s *Server) abandoned(ctx context.Context, r *resource.Recording) bool {
+	if _, spooled := s.Spool.Progress(r.ID); spooled || r.State != resource.RecordingFailed || r.Duration > 0 || !s.reads.TryAcquire(1) {
+		return false
+	}
+	defer s.reads.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	piece, err := s.Objects.Read(ctx, r.Bucket, r.Prefix+"/"+masterPlaylist, objectstore.Reading{HeadOnly: true})
+	if err != nil {
+		return false
+	}
+	piece.Body.Close()
+	return true
 }
 
 const (
@@ -224,5 +241,9 @@ func (s *Server) get(ctx context.Context, in *getRequest) (*getResponse, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &getResponse{s.tell(&r)}, nil
+	told := s.tell(&r)
+	if told.PlaybackURL == "" && s.abandoned(ctx, &r) {
+		told.PlaybackURL = s.PublicURL + s.mediaPath(r.ID, time.Now()) + masterPlaylist
+	}
+	return &getResponse{told}, nil
 }

@@ -167,6 +167,22 @@ func TestTold(t *testing.T) {
 	if r := failed.Recording; r.State != resource.RecordingFailed || r.StatusMessage != "the disk is gone" || r.PlaybackURL != "" {
 		t.Errorf("one that failed before any media: %+v", r)
 	}
+
+	// One whose spool was lost while it was being made.
+	f.objects.content[failed.Recording.Prefix+"/"+masterPlaylist] = []byte("#EXTM3U\n")
+	failed = getResponse{}
+	f.get("/v1/recordings/"+b, &failed)
+	if r := failed.Recording; !strings.HasSuffix(r.PlaybackURL, "/media/hls/master.m3u8") || r.ByteRangePlaybackURL != "" {
+		t.Errorf("one that was abandoned: %+v", r)
+	}
+
+	// One that failed, and waits for its bucket.
+	f.spool[a] = recorder.Progress{Duration: time.Second, Playable: true}
+	failed = getResponse{}
+	f.get("/v1/recordings/"+a, &failed)
+	if r := failed.Recording; r.PlaybackURL == "" || r.ByteRangePlaybackURL != "" {
+		t.Errorf("one that is not all stored: %+v", r)
+	}
 }
 
 func TestGetUnknown(t *testing.T) {

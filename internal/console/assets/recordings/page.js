@@ -163,6 +163,7 @@ async function look() {
   if (document.hidden || !$('door').hidden) return;
   await attempt(() => list.refresh());
   const { recording } = player;
+  if (!recording && chosen() && $('missing').hidden && $('door').hidden) return play(); // what could not be looked up
   if (recording?.state !== 'RECORDING_STARTED') return;
   await attempt(async () => {
     const now = await find(recording.id);

@@ -162,6 +162,6 @@ export class PartList {
   }
 
   mark(current) {
-    [...this.#root.children].forEach((row, i) => row.querySelector('button').toggleAttribute('aria-current', i === current));
+    [...this.#root.children].forEach((row, i) => row.querySelector('button').setAttribute('aria-current', i === current));
   }
 }
