@@ -128,13 +128,17 @@ func TestExportFailures(t *testing.T) {
 				s.send(w, r)
 			}
 		}, context.Canceled.Error()},
-		{"told to stop while ffmpeg works", copying + "; exec sleep 60", recordingID, func(s *shelfServer, stop context.CancelFunc) {
-			s.object = func(w http.ResponseWriter, r *http.Request) {
-				s.send(w, r)
-				if r.PathValue("name") == "720p30/2.ts" {
-					time.AfterFunc(50*time.Millisecond, stop)
+		{"told to stop while ffmpeg works", copying + `; : > "$FED"; exec sleep 60`, recordingID, func(s *shelfServer, stop context.CancelFunc) {
+			fed := filepath.Join(s.t.TempDir(), "fed")
+			s.t.Setenv("FED", fed)
+			go func() {
+				for ; s.t.Context().Err() == nil; time.Sleep(time.Millisecond) {
+					if _, err := os.Stat(fed); err == nil {
+						stop()
+						return
+					}
 				}
-			}
+			}()
 		}, "ffmpeg: signal: killed"},
 		{"an object is missing", copying, recordingID, func(s *shelfServer, _ context.CancelFunc) { delete(s.content, "720p30/1.ts") }, "read 1.ts: no such object"},
 		{"a playlist is missing", copying, recordingID, func(s *shelfServer, _ context.CancelFunc) { delete(s.content, "720p30/playlist.m3u8") }, "read playlist"},

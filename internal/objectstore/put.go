@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// stallTimeout is how long a Put goes on without progress.
+// stallTimeout is how long a Put or a Read goes on without progress.
 const stallTimeout = time.Minute
 
 var errStalled = fmt.Errorf("no progress for %v", stallTimeout)

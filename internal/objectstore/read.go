@@ -37,7 +37,8 @@ var (
 	ErrRange       = errors.New("the object ends before the range")
 )
 
-// Read opens an object or a part of it, which is not read ahead.
+// Read opens an object or a part of it, which is not read ahead. Reading it is
+// given up when the store sends nothing for a minute.
 func (c *Client) Read(ctx context.Context, bucket, key string, want Reading) (*Piece, error) {
 	optional := func(s string) *string {
 		if s == "" {
@@ -56,15 +57,42 @@ func (c *Client) Read(ctx context.Context, bucket, key string, want Reading) (*P
 		return &Piece{http.NoBody, length(out.ContentLength), aws.ToString(out.ContentRange),
 			aws.ToString(out.ETag), aws.ToTime(out.LastModified)}, nil
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{
 		Bucket: &bucket, Key: &key,
 		Range: optional(want.Range), IfMatch: optional(want.IfMatch), IfNoneMatch: optional(want.IfNoneMatch),
 	})
 	if err != nil {
+		cancel(nil)
 		return nil, fmt.Errorf("read object %s/%s: %w", bucket, key, readError(err))
 	}
-	return &Piece{out.Body, length(out.ContentLength), aws.ToString(out.ContentRange),
+	stalled := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	stalled.Stop() // until something is waited for
+	return &Piece{&arriving{out.Body, ctx, cancel, stalled}, length(out.ContentLength), aws.ToString(out.ContentRange),
 		aws.ToString(out.ETag), aws.ToTime(out.LastModified)}, nil
+}
+
+// arriving is a body that ends with errStalled where the store stalls.
+type arriving struct {
+	io.ReadCloser
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	stalled *time.Timer
+}
+
+func (a *arriving) Read(b []byte) (int, error) {
+	a.stalled.Reset(stallTimeout)
+	defer a.stalled.Stop()
+	n, err := a.ReadCloser.Read(b)
+	if err != nil && errors.Is(context.Cause(a.ctx), errStalled) {
+		err = errStalled
+	}
+	return n, err
+}
+
+func (a *arriving) Close() error {
+	defer a.cancel(nil)
+	return a.ReadCloser.Close()
 }
 
 func length(told *int64) int64 {

@@ -1,12 +1,14 @@
 package objectstore
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A piece of an object is what was asked for, or there is a reason why not.
@@ -89,6 +91,46 @@ func TestReadUntoldSize(t *testing.T) {
 	defer p.Body.Close()
 	if body, err := io.ReadAll(p.Body); err != nil || string(body) != "0123456789" || p.Size != -1 {
 		t.Errorf("%q of %d bytes, %v", body, p.Size, err)
+	}
+}
+
+// A store that stops amid an object is not waited for, a slow one is; so is
+// whoever reads slowly.
+func TestReadStalled(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		pause time.Duration // of the store, amid the object
+		rest  time.Duration // of the reader
+		want  error
+	}{
+		{"slow", stallTimeout - time.Second, 0, nil},
+		{"stalled", stallTimeout + time.Second, 0, errStalled},
+		{"slow reader", 0, time.Hour, nil},
+	} {
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			_, _ = io.WriteString(w, "01234")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(tt.pause):
+				_, _ = io.WriteString(w, "56789")
+			case <-r.Context().Done():
+			}
+		}
+		against(t, handler, func(ctx context.Context, c *Client) {
+			p, err := c.Read(ctx, "vod", "a/0.ts", Reading{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Body.Close()
+			if _, err := io.ReadFull(p.Body, make([]byte, 5)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(tt.rest)
+			if _, err := io.ReadAll(p.Body); !errors.Is(err, tt.want) {
+				t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+			}
+		})
 	}
 }
 

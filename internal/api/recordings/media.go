@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"path"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"anabranch/internal/metrics"
@@ -18,8 +20,10 @@ import (
 )
 
 const (
-	// maxReads is how many objects are sent at a time.
-	maxReads = 256
+	// maxReads is how many objects are sent at a time, maxShare how many of
+	// them to one address: who does not read what he asked for keeps nobody out.
+	// It is large, for the address may be a proxy's.
+	maxReads, maxShare = 256, 128
 	// maxURI bounds what a request may bring, in bytes.
 	maxURI = 4 << 10
 	// openTimeout is how long the store may take until an object's first byte.
@@ -68,6 +72,33 @@ func (s *Server) openToken(text string, now time.Time) (t token, err error) {
 		return t, &refusal{http.StatusForbidden, "the playback URL has expired; the recording tells a new one"}
 	}
 	return t, nil
+}
+
+// reads counts the objects that are being sent, by the address they go to.
+type reads struct {
+	mu  sync.Mutex
+	all int
+	to  map[string]int
+}
+
+func (r *reads) begin(host string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all == maxReads || r.to[host] == maxShare {
+		return false
+	}
+	r.all++
+	r.to[host]++
+	return true
+}
+
+func (r *reads) end(host string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all--
+	if r.to[host]--; r.to[host] == 0 {
+		delete(r.to, host)
+	}
 }
 
 // servable is what players load. Everything else below a prefix is not theirs,
@@ -125,10 +156,11 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) (sent int64, err e
 	if !servable.MatchString(name) {
 		return 0, objectstore.ErrNotFound
 	}
-	if !s.reads.TryAcquire(1) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if !s.reads.begin(host) {
 		return 0, errBusy
 	}
-	defer s.reads.Release(1)
+	defer s.reads.end(host)
 	rec, err := s.Store.Recording(r.Context(), t.Recording)
 	if err != nil {
 		return 0, err

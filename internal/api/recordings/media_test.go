@@ -3,6 +3,7 @@ package recordings
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -246,9 +247,10 @@ func TestMediaRefusals(t *testing.T) {
 func TestMediaBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{Store: known{}, Spool: spool{}, Objects: &bucket{hold: make(chan struct{})}, Sealer: auth.NewSealer(nil), Log: slog.New(slog.DiscardHandler)})
-		get := func() int {
+		get := func(from string) int {
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest("GET", "/", nil)
+			r.RemoteAddr = from + ":4711"
 			r.SetPathValue("token", strings.Split(s.mediaPath(a, time.Now()), "/")[3])
 			r.SetPathValue("path", "media/hls/master.m3u8")
 			if s.media(w, r); w.Code == 503 && w.Header().Get("Retry-After") != "1" {
@@ -258,23 +260,37 @@ func TestMediaBounds(t *testing.T) {
 		}
 		var reads sync.WaitGroup
 		began := time.Now()
-		for range maxReads {
+		for i := range maxReads {
 			reads.Go(func() {
-				if code := get(); code != 502 || time.Since(began) != openTimeout {
+				if code := get(fmt.Sprint("10.0.0.", i/maxShare)); code != 502 || time.Since(began) != openTimeout {
 					t.Errorf("a store that does not answer: %d after %v", code, time.Since(began))
 				}
 			})
 		}
 		synctest.Wait()
-		if code := get(); code != 503 {
+		if code := get("10.0.0.9"); code != 503 {
 			t.Errorf("one too many: %d", code)
 		}
 		reads.Wait()
 		s.Objects.(*bucket).fail = objectstore.ErrNotFound
 		close(s.Objects.(*bucket).hold)
-		if code := get(); code != 404 {
+		if code := get("10.0.0.0"); code != 404 {
 			t.Errorf("afterwards: %d", code)
 		}
+		s.Objects = &bucket{hold: make(chan struct{})}
+		for range maxShare {
+			reads.Go(func() { get("10.0.0.1") })
+		}
+		synctest.Wait()
+		if code := get("10.0.0.1"); code != 503 {
+			t.Errorf("one too many for an address: %d", code)
+		}
+		reads.Go(func() {
+			if code := get("10.0.0.2"); code != 502 {
+				t.Errorf("another address: %d", code)
+			}
+		})
+		reads.Wait()
 	})
 }
 

@@ -70,13 +70,13 @@ type Config struct {
 // at once.
 type Server struct {
 	Config
-	reads  *semaphore.Weighted // one for each object being sent
+	reads  reads
 	audits *semaphore.Weighted // one for each recording being verified
 }
 
 // New makes a Server.
 func New(cfg Config) *Server {
-	return &Server{Config: cfg, reads: semaphore.NewWeighted(maxReads), audits: semaphore.NewWeighted(maxAudits)}
+	return &Server{Config: cfg, reads: reads{to: make(map[string]int)}, audits: semaphore.NewWeighted(maxAudits)}
 }
 
 // Service returns the operations of the API.
@@ -149,10 +149,10 @@ func (s *Server) tell(r *resource.Recording) recording {
 // abandoned says whether there is media of a recording whose length nobody
 // knows: its spool was lost while it was being made.
 func (s *Server) abandoned(ctx context.Context, r *resource.Recording) bool {
-	if _, spooled := s.Spool.Progress(r.ID); spooled || r.State != resource.RecordingFailed || r.Duration > 0 || !s.reads.TryAcquire(1) {
+	if _, spooled := s.Spool.Progress(r.ID); spooled || r.State != resource.RecordingFailed || r.Duration > 0 || !s.reads.begin("") {
 		return false
 	}
-	defer s.reads.Release(1)
+	defer s.reads.end("")
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	piece, err := s.Objects.Read(ctx, r.Bucket, r.Prefix+"/"+masterPlaylist, objectstore.Reading{HeadOnly: true})

@@ -28,13 +28,20 @@ async function attempt(call) {
     return true;
   } catch (e) {
     if (e instanceof Refusal && e.status === 403) askForKeys(e);
-    else if (e instanceof Refusal) say(e.message, true);
+    else if (e instanceof Refusal) complain(e.message);
     else {
       console.error(e);
-      say('The server does not answer. The page goes on trying.', true);
+      complain('The server does not answer.', ' The page goes on trying.');
     }
     return false;
   }
+}
+
+// Says what went wrong where the viewer looks; more, of the list alone.
+function complain(words, more = '') {
+  if ($('door').hidden) return say(words + more, true);
+  $('refused').hidden = false;
+  $('refused').textContent = words;
 }
 
 const start = () => attempt(() => list.start(filter()));
