@@ -17,6 +17,7 @@ type playlists struct {
 	name    string  // of the rendition
 	rate    float64 // frames a second, 0 when not known
 	target  int     // EXT-X-TARGETDURATION in seconds
+	headers []header
 	objects []object
 	final   bool // no object will follow
 	now     time.Time
@@ -44,7 +45,7 @@ func (p *playlists) media() []byte {
 	fmt.Fprintf(&b, "#EXT-X-NET-LIVE-VIDEO-ELAPSED-SECS:0.000\n#EXT-X-NET-LIVE-VIDEO-TOTAL-SECS:%.3f\n", seconds(total))
 	for i := range p.objects {
 		o := &p.objects[i]
-		p.begin(&b, i)
+		p.begin(&b, i, false)
 		entry(&b, o.Time, o.Duration)
 		b.WriteString(p.objectName(o.N) + "\n")
 	}
@@ -71,7 +72,7 @@ func (p *playlists) ranges() []byte {
 	for i := range p.objects {
 		o := &p.objects[i]
 		name := p.objectName(o.N)
-		p.begin(&b, i)
+		p.begin(&b, i, true)
 		at, offset := o.Time, int64(0)
 		for _, piece := range o.pieces {
 			duration := media.Ticks(piece.Duration)
@@ -84,14 +85,20 @@ func (p *playlists) ranges() []byte {
 	return b.Bytes()
 }
 
-// begin writes what object i begins with in a playlist.
-func (p *playlists) begin(b *bytes.Buffer, i int) {
+// begin writes what object i begins with in a playlist. Where byte ranges follow
+// the initialization segment has one, too: ffmpeg 5 goes on with the last range
+// that it read, and waits for bytes that do not come.
+func (p *playlists) begin(b *bytes.Buffer, i int, ranged bool) {
 	o := &p.objects[i]
 	if o.Discontinuity && i > 0 {
 		b.WriteString("#EXT-X-DISCONTINUITY\n")
 	}
 	if p.fragmented() && (i == 0 || o.Header != p.objects[i-1].Header) {
-		fmt.Fprintf(b, "#EXT-X-MAP:URI=%q\n", headerName(o.Header))
+		fmt.Fprintf(b, "#EXT-X-MAP:URI=%q", headerName(o.Header))
+		if ranged {
+			fmt.Fprintf(b, ",BYTERANGE=\"%d@0\"", len(p.headers[o.Header].Data))
+		}
+		b.WriteByte('\n')
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 	rec.mu.Lock()
 	p := playlists{begun: rec.begun, name: rec.rendition(), rate: rec.frameRate(), target: rec.target, final: final, now: time.Now()}
-	p.objects = rec.objects[:rec.stored()] // what is stored does not change any more
+	p.headers, p.objects = rec.headers, rec.objects[:rec.stored()] // what is stored does not change any more
 	folder := rec.mediaKey("")
 	rec.mu.Unlock()
 
