@@ -51,6 +51,7 @@ type Config struct {
 const (
 	dialTimeout     = 10 * time.Second
 	responseTimeout = time.Minute // from the request's last byte to the answer's first
+	writeBuffer     = 256 << 10   // of a connection: it goes out within responseTimeout at 5 kB/s
 )
 
 // Client is an S3 client. Its methods may be called from several goroutines
@@ -80,6 +81,16 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	loaded.HTTPClient = awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
+			dial := t.DialContext
+			t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := dial(ctx, network, addr)
+				if tcp, ok := conn.(*net.TCPConn); ok {
+					// Else the kernel takes megabytes at once, and what is slow
+					// looks as if it had stalled.
+					_ = tcp.SetWriteBuffer(writeBuffer)
+				}
+				return conn, err
+			}
 			t.ResponseHeaderTimeout = responseTimeout
 			if cfg.Root != "" {
 				t.Proxy = nil // it is this process

@@ -215,6 +215,21 @@ func TestETag(t *testing.T) {
 	}
 }
 
+// TestCheckLocked sees that a bucket whose objects are locked, for which S3 wants
+// Content-MD5, can be recorded to.
+func TestCheckLocked(t *testing.T) {
+	against(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodPut && r.Header.Get("Content-MD5") == "" {
+			refuse(w, http.StatusBadRequest, "InvalidRequest")
+		}
+	}, func(ctx context.Context, c *Client) {
+		if err := c.Check(ctx, "shows"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestClockSkew sees that a machine whose clock is wrong by hours stores all the
 // same: a store tells its own time, and signatures follow it.
 func TestClockSkew(t *testing.T) {

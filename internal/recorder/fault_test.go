@@ -219,6 +219,7 @@ type stage struct {
 	stored map[string][]byte   // media, by key
 
 	unsynced sync.Map // paths of files
+	moved    sync.Map // paths that open files had before they were renamed
 }
 
 // fate says what must become of a picture.
@@ -280,8 +281,15 @@ func (s *stage) stopAfter(n int) {
 // note takes note of what is synced and what is not.
 func (s *stage) note(op disktest.Op) {
 	switch op.Name {
+	case "create":
+		s.moved.Delete(op.Path)
+	case "rename": // what is written to it from now on is told by its old name
+		s.moved.Store(op.Path, true)
+		s.unsynced.Delete(op.Path)
 	case "write":
-		s.unsynced.Store(op.Path, true)
+		if _, is := s.moved.Load(op.Path); !is {
+			s.unsynced.Store(op.Path, true)
+		}
 	case "sync":
 		s.unsynced.Delete(op.Path)
 	}

@@ -87,7 +87,7 @@ func (g *gate) admit() {
 	for now := time.Now(); g.busy < maxPuts; {
 		next := -1
 		for i, t := range g.waiting {
-			if g.buckets[t.bucket].admits(now) && (next < 0 || t.since.Before(g.waiting[next].since)) {
+			if g.buckets[t.bucket].admits(now, maxPuts-g.busy) && (next < 0 || t.since.Before(g.waiting[next].since)) {
 				next = i
 			}
 		}
@@ -104,11 +104,13 @@ func (g *gate) admit() {
 	}
 }
 
-func (a *access) admits(now time.Time) bool {
+// admits says whether one more upload may go, when free are left of all: never
+// more than are then left to others, so that no few slow buckets have them all.
+func (a *access) admits(now time.Time, free int) bool {
 	if a.away {
 		return a.busy == 0 && !now.Before(a.until)
 	}
-	return a.busy < maxPutsEach
+	return a.busy < min(maxPutsEach, free)
 }
 
 // done gives t's place to the next. An upload that was called off tells nothing

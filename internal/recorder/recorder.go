@@ -60,7 +60,8 @@ type Config struct {
 	Dir string
 	// FS is where Dir lies.
 	FS disk.FS
-	// SpoolMax bounds the media that waits for upload, in bytes; 0 for no bound.
+	// SpoolMax bounds the media that waits for upload, in bytes; 0 for no bound. It
+	// is for one bucket; others have a quarter of it besides.
 	// In a spool that is full, recordings end whose media is not stored as fast
 	// as it comes: what passes the bound is a few objects of each stream.
 	SpoolMax int64
@@ -230,7 +231,7 @@ func (r *Recorder) ensure(t *Take, at time.Time) error {
 		return nil
 	}
 	b := r.begun(t, at, rec)
-	if r.room.full() && r.backlogged(b.Recording.Bucket) {
+	if r.room.full(b.Recording.Bucket) && r.backlogged(b.Recording.Bucket) {
 		return r.refuse(t, b, at, r.room.reason(b.Recording.Bucket))
 	}
 	err := rec.create(b)

@@ -131,7 +131,7 @@ func (rec *recording) settleDebt() error {
 func (rec *recording) change(r record) error {
 	before := rec.waiting
 	err := r.apply(&rec.state)
-	rec.room.add(rec.waiting - before)
+	rec.room.add(rec.Recording.Bucket, rec.waiting-before)
 	return err
 }
 
@@ -186,7 +186,7 @@ func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
 		return errStopped
 	case rec.take != t:
 		return rec.lost()
-	case rec.room.full() && rec.behind():
+	case rec.behind() && rec.room.full(rec.Recording.Bucket):
 		return rec.overflow()
 	}
 	if !t.joined {

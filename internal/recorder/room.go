@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"anabranch/internal/metrics"
@@ -16,22 +17,40 @@ const maxBehind = 2
 type room struct {
 	max  int64 // bytes; 0 for no bound
 	used atomic.Int64
+
+	mu     sync.Mutex
+	shares map[string]int64 // of used, by bucket
 }
 
 func newRoom(bound int64) *room {
 	metrics.RecordingSpoolMaxBytes.Set(float64(bound))
 	metrics.RecordingSpoolBytes.Set(0)
-	return &room{max: bound}
+	return &room{max: bound, shares: make(map[string]int64)}
 }
 
-// add takes n more bytes, or gives them back when n is negative.
-func (r *room) add(n int64) {
-	if n != 0 {
-		metrics.RecordingSpoolBytes.Set(float64(r.used.Add(n)))
+// add takes n more bytes for a bucket, or gives them back when n is negative.
+func (r *room) add(bucket string, n int64) {
+	if n == 0 {
+		return
+	}
+	metrics.RecordingSpoolBytes.Set(float64(r.used.Add(n)))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shares[bucket] += n; r.shares[bucket] == 0 {
+		delete(r.shares, bucket)
 	}
 }
 
-func (r *room) full() bool { return r.max > 0 && r.used.Load() >= r.max }
+// full says whether a bucket has used up its room. One alone may take all of
+// the bound. A quarter more is for others, so that what is left of a bucket that
+// is gone for good does not fail them the first time they are slow: each may
+// take four times what is then still free.
+func (r *room) full(bucket string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	free := r.max + r.max/4 - r.used.Load()
+	return r.max > 0 && (free <= 0 || r.shares[bucket] >= 4*free)
+}
 
 // reason says in words why a recording to bucket cannot go on.
 func (r *room) reason(bucket string) string {

@@ -73,9 +73,9 @@ func TestSpoolMax(t *testing.T) {
 		third := newCamera(0)
 		third.stream.Channel.ARN = place.ARN(resource.KindChannel, "third")
 		third.stream.Configuration.Destination.S3.BucketName = "other"
-		r.room.add(bound) // the others' objects have left
+		r.room.add("clips", bound) // the others' objects have left
 		third.broadcast(t, r, 90)
-		r.room.add(-bound)
+		r.room.add("clips", -bound)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		told := w.told()
@@ -176,6 +176,42 @@ func TestSpoolMaxAfterRestart(t *testing.T) {
 	if got := w.object(w.recordings()[0], "events/recording-failed.json"); !strings.Contains(got, "the spool is full") {
 		t.Errorf("recording-failed.json: %s", got)
 	}
+}
+
+// What is left of a bucket that is gone for good does not fail the recordings of
+// another, which is away for a minute.
+func TestSpoolMaxOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		gone, other := &outage{world: w, fails: ways["answers 403"]}, &outage{world: w, fails: ways["refuses connections"]}
+		const bound = 8_000_000
+		r := openOn(t, w, t.TempDir(), stores{"clips": gone, "other": other}, bound)
+		defer run(t, r)()
+		c := newCamera(0)
+		take := r.Begin(c.stream)
+		_ = c.live(t, take, 60)
+		gone.begin(1000 * time.Hour)
+		for c.live(t, take, 1) == nil {
+		}
+		take.End()
+		time.Sleep(24 * time.Hour)
+		c = newCamera(60)
+		c.stream.Channel.ARN = place.ARN(resource.KindChannel, "other")
+		c.stream.Configuration.Destination.S3.BucketName = "other"
+		take = r.Begin(c.stream)
+		_ = c.live(t, take, 3*60)
+		other.begin(time.Minute)
+		if err := c.live(t, take, 3*120); err != nil {
+			t.Errorf("a bucket that is away for a minute: %v", err)
+		}
+		other.begin(time.Hour)
+		for c.live(t, take, 1) == nil {
+		}
+		take.End()
+		if used := r.room.used.Load(); used < bound || used > bound*5/4+100_000 {
+			t.Errorf("%d bytes are spooled, the bound is %d", used, bound)
+		}
+	})
 }
 
 // stores has a store for each bucket.

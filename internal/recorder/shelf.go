@@ -23,13 +23,7 @@ func (r *Recorder) Progress(id string) (p Progress, ok bool) {
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	p = Progress{Duration: rec.duration(), Streams: rec.settledStreams(), Playable: rec.listed > 0}
-	for i := range rec.objects {
-		if o := &rec.objects[i]; !o.Stored {
-			p.Waiting += o.Size
-		}
-	}
-	return p, true
+	return Progress{Duration: rec.duration(), Waiting: rec.waiting, Streams: rec.settledStreams(), Playable: rec.listed > 0}, true
 }
 
 // Object is one media file of a recording.

@@ -95,7 +95,7 @@ func (r *Recorder) setAside(rec *recording, reason error) {
 // shortage says whether err is for want of something that the next start may
 // have: the spool itself is sound.
 func shortage(err error) bool {
-	for _, want := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+	for _, want := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
 		if errors.Is(err, want) {
 			return true
 		}
@@ -120,14 +120,14 @@ func (rec *recording) recover(known bool, now time.Time) (err error) {
 		return err
 	}
 	rec.journal = log
-	rec.room.add(rec.waiting)
+	rec.room.add(rec.Recording.Bucket, rec.waiting)
 	defer func() {
 		if err != nil {
 			log.Close()
 			for _, f := range rec.unsynced {
 				f.Close()
 			}
-			rec.room.add(-rec.waiting)
+			rec.room.add(rec.Recording.Bucket, -rec.waiting)
 		}
 	}()
 	if rec.Recording.ID == "" && known {
@@ -369,7 +369,7 @@ func (rec *recording) removeSpool() error {
 		}
 	}
 	rec.unsynced, rec.file, rec.newNames = nil, nil, false
-	rec.room.add(-rec.waiting) // the state is not used any more
+	rec.room.add(rec.Recording.Bucket, -rec.waiting) // the state is not used any more
 	rec.waiting = 0
 	if err := rec.fs.Remove(filepath.Join(rec.dir, journalName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove spool: %w", err)
