@@ -74,7 +74,7 @@ func compareClocks(sent []source, seen []hls.Sample, rigid bool) (wrong []string
 	var last, gone int // pictures: the index of the last one seen; how many were missed before it
 	var offset, first time.Duration
 	var worst time.Duration
-	piece, begun := -1, false
+	piece, opened, begun, keyed := -1, -1, false, false
 	for _, s := range sent {
 		f, ok := known[digest(s.video, s.data)]
 		once := repeated[digest(s.video, s.data)] == 1
@@ -92,7 +92,13 @@ func compareClocks(sent []source, seen []hls.Sample, rigid bool) (wrong []string
 				continue
 			}
 			last, gone = pictures, lost
-			if !unique {
+			// With B-frames, a stream's first picture is shown early. Nothing is
+			// measured by it, nor by a key frame at which a stream may begin anew.
+			began := s.piece != opened || s.key && !rigid && !keyed
+			if opened, keyed = s.piece, s.key; began {
+				piece = -1
+			}
+			if began || !unique {
 				continue
 			}
 			offset, piece = f.at-s.pts, s.piece

@@ -25,7 +25,7 @@ type shot struct{ piece, number int }
 const (
 	shotRate    = 30 // pictures a second
 	shotColumns = 12
-	shotNumbers = 1 << 10 // of a piece, at most
+	shotNumbers = 1 << 9 // of a piece, at most
 )
 
 func (s shot) String() string { return fmt.Sprintf("%d/%d", s.piece, s.number) }
@@ -100,10 +100,11 @@ func recordPieces(t *testing.T, containers ...types.ContainerFormat) (made []*jo
 		stay    time.Duration
 		ends    func(s *server, all []*publisher)
 	}{
-		{"-preset ultrafast -tune zerolatency -g 30", 12 * time.Second, killPublishers},
-		{"-preset superfast -bf 0 -refs 3 -g 60", 5700 * time.Millisecond, killPublishers},
-		{"-preset superfast -tune zerolatency -profile:v main -g 75", 6500 * time.Millisecond, killServerUnder},
-		{"-preset superfast -bf 0 -g 45", 6 * time.Second, quitPublishers},
+		{"-preset superfast -bf 3 -b_strategy 0 -g 60", 12 * time.Second, killPublishers},
+		{"-preset superfast -bf 2 -b_strategy 0 -x264-params b-pyramid=none -profile:v main -g 75", 6500 * time.Millisecond, killServerUnder},
+		{"-preset superfast -bf 3 -refs 3 -g 60", 5700 * time.Millisecond, killPublishers},
+		{"-preset ultrafast -tune zerolatency -g 30", 5 * time.Second, killPublishers},
+		{"-preset superfast -bf 3 -b_strategy 0 -g 45", 6 * time.Second, quitPublishers},
 	}
 	s := startServer(t)
 	configuration := s.newRecordingConfiguration(60 * time.Second)

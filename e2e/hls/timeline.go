@@ -13,6 +13,7 @@ type timeline struct {
 	anchored bool          // at is known
 	video    end
 	audio    end
+	shown    time.Duration // until then, the pictures so far
 	init     *initSection
 	looked   time.Time // when the last fragment was looked at
 	torn     bool      // the last one joins, and the server was away before it
@@ -71,9 +72,8 @@ func independent(s Sample) bool {
 	return err == nil && s.Sync && p.idr && len(p.sps) > 0 && len(p.pps) > 0
 }
 
-// tail is how far a join may begin behind the end where the server was killed:
-// pictures that were to be shown before the last ones are lost, and with them
-// the time in which they were decoded.
+// tail is how far a join may begin behind the last DTS, and sound reach behind
+// the end of a part: with B-frames pictures are shown later than decoded.
 const tail = time.Second / 3
 
 // check looks at a fragment that follows the one before. join says that another
@@ -91,7 +91,14 @@ func (t *timeline) check(init *initSection, i item, f fragment, join bool) {
 		lost = tail
 	}
 	if init.video != nil {
-		t.follow(&t.video, init.video, "video", uri, f.video, init.video.tick()+lost)
+		allowed := init.video.tick()
+		if join {
+			allowed = max(t.shown-t.video.at, 0) + init.video.tick() + lost
+		}
+		t.follow(&t.video, init.video, "video", uri, f.video, allowed)
+		for _, s := range f.video {
+			t.shown = max(t.shown, s.PTS+s.Duration)
+		}
 	}
 	if init.audio != nil {
 		allowed := init.audio.tick()
@@ -180,13 +187,13 @@ func (t *timeline) interval(init *initSection, uri string, at position, key bool
 			break
 		}
 	}
-	if init.video != nil && t.video.at < end-tolerance {
+	if init.video != nil && max(t.video.at, t.shown) < end-tolerance {
 		t.c.complain("4.4.4.9", nil, uri, "%s, %s, lasts until %v, its pictures until %v", uri, at, end, t.video.at)
 	}
 	if init.audio != nil && t.audio.at < end-tolerance {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
-	if init.audio != nil && t.audio.at > end+init.audio.frame()+tolerance {
+	if init.audio != nil && t.audio.at > max(end, min(t.shown, end+tail))+init.audio.frame()+tolerance {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
 }

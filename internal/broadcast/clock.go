@@ -48,7 +48,10 @@ var wraps = [...]media.Ticks{
 // and drift, to the broadcast's timeline.
 //
 // Video leads: its first key frame lands on start, and from there it keeps to
-// its stamps. Only where these go back does it part from them for good.
+// its stamps. Only where these go back does it part from them for good. That
+// picture is shown as soon as it is decoded, though a publisher with B-frames
+// stamps it later: all of a stream begins where all of the one before ended. Were
+// there a hole, if only of two pictures, browsers would stop at the join.
 //
 // Audio keeps the distance to video that its publisher gave it, but in a grid
 // of whole frames that begins with the timeline. Its stamps are rounded to the
@@ -121,7 +124,7 @@ func (c *clock) placeVideo(f *media.Frame) verdict {
 	case !c.synced && !f.Key:
 		return drop
 	case !c.synced:
-		c.synced = true
+		c.synced, reorder = true, 0
 		c.videoShift = c.start - f.DTS
 		c.audioShift = c.videoShift
 	default:

@@ -342,3 +342,25 @@ func FuzzClock(f *testing.F) {
 		rising(t, "audio", p.audio)
 	})
 }
+
+// However many pictures an encoder holds back, the first is shown where the
+// broadcast is, and the others and the sound keep their distance.
+func TestClockReordering(t *testing.T) {
+	for _, held := range []media.Ticks{-3000, 0, 3000, 6000, 90_000} {
+		c := newClock(origin, rate)
+		for i, pts := range []media.Ticks{0, 3, 1, 2} {
+			want := origin + pts*3000 + held
+			if i == 0 {
+				want = origin
+			}
+			f := media.Frame{Kind: media.Video, Key: i == 0, DTS: media.Ticks(i) * 3000, PTS: pts*3000 + held}
+			if v := c.place(&f); v != use || f.DTS != origin+media.Ticks(i)*3000 || f.PTS != want {
+				t.Errorf("PTS−DTS %d: picture %d is decoded at %d, shown at %d", held, i, f.DTS-origin, f.PTS-origin)
+			}
+		}
+		f := media.Frame{Kind: media.Audio, DTS: 9000}
+		if v := c.place(&f); v != use || apart(f.PTS.Rescale(rate, media.VideoRate), origin+9000) > 40*media.VideoRate/1000 {
+			t.Errorf("PTS−DTS %d: sound is heard at %d", held, f.PTS.Rescale(rate, media.VideoRate)-origin)
+		}
+	}
+}

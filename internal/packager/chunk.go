@@ -37,8 +37,9 @@ type Chunk struct {
 	// except that a Discontinuity may start later.
 	Duration media.Ticks
 	// Tail is how far pictures of this chunk and those before it are shown
-	// beyond End, in 90 kHz ticks: where B-frames that lead up to a picture are
-	// still to come. A stream torn off here lasts that much longer.
+	// beyond End, in 90 kHz ticks, and sound is there for them: with B-frames
+	// pictures are shown later than they are decoded. A stream torn off here
+	// lasts that much longer. It is [PartTarget] at most.
 	Tail media.Ticks
 	// Time is EXT-X-PROGRAM-DATE-TIME of Start, by the server's clock. It is
 	// the Time at which the chunk before ended, except where a Segment begins:
@@ -54,8 +55,9 @@ type Chunk struct {
 	Discontinuity bool
 	// Independent says that the first video frame is a key frame.
 	Independent bool
-	// Video and Audio are the frames whose DTS lies in the chunk, in decoding
-	// order, with their durations. Video times are 90 kHz ticks, audio times
+	// Video and Audio are frames in decoding order, with their durations: the
+	// pictures whose DTS lies in the chunk, and the audio from where that of the
+	// chunk before ended to End+Tail. Video times are 90 kHz ticks, audio times
 	// count samples. Video is empty where one frame lasts longer than a chunk;
 	// Audio, if there is a track, may hold silence that the cutter put in.
 	Video, Audio []media.Frame

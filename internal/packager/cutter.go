@@ -41,6 +41,9 @@ const (
 	minWait = media.VideoRate
 	maxWait = 5 * media.VideoRate
 
+	// maxShown bounds how long a stream is shown after its last frame was decoded.
+	maxShown = 4 * media.VideoRate
+
 	// PROGRAM-DATE-TIME may be maxClockSkew from the server's clock. Beyond, it
 	// is brought closer; beyond maxClockLag, at once.
 	maxClockSkew = 10 * time.Millisecond
@@ -63,11 +66,12 @@ const (
 // Begin is an exception: it is its first part alone, as players take a playlist
 // for empty that has no whole segment.
 //
-// Audio belongs to the part its DTS falls into, and reaches at least to the
-// part's end: a part waits for its sound, usually not for more than a second,
-// and what is missing then is filled with silence. Where the sound ends before
-// the pictures players stall, or load the segment again and again as hls.js
-// does.
+// Audio reaches at least as far as the pictures are shown, which with B-frames
+// is some frames beyond the part's end: a part waits for its sound, usually not
+// for more than a second, and what is missing then is filled with silence. So
+// sound and picture end together wherever a stream is torn off, and the next one
+// goes on there with both. Where the sound ends before the pictures players
+// stall, or load the segment again and again as hls.js does.
 //
 // Frames that fit nowhere are dropped and counted: frames whose DTS is not
 // after that of the track's frame before; video until the first key frame;
@@ -99,8 +103,7 @@ type Cutter struct {
 	key     media.Ticks // DTS of the newest key frame
 	gop     media.Ticks // time between the last two, 0 when unknown
 	frame   media.Ticks // duration of the frame before the newest, at most maxPart
-	shown   media.Ticks // greatest PTS emitted since Begin
-	reorder media.Ticks // PTS−DTS of the first key frame since Begin
+	shown   media.Ticks // until then, the pictures emitted since Begin
 }
 
 // NewCutter makes a cutter for a run that goes on at start, in 90 kHz ticks on
@@ -142,7 +145,7 @@ func (c *Cutter) Write(f media.Frame) error {
 		return nil
 	default:
 		c.waiting, c.newest = append(c.waiting, f), f.DTS
-		if f.DTS-c.waiting[0].DTS > c.wait {
+		if f.DTS-c.covered(&c.waiting[0]) > c.wait {
 			c.sound.missing = true
 		}
 	}
@@ -153,12 +156,28 @@ func (c *Cutter) Write(f media.Frame) error {
 func (c *Cutter) release() error {
 	var err error
 	n := 0
-	for n < len(c.waiting) && err == nil && c.sound.reaches(c.waiting[n].DTS) {
+	for n < len(c.waiting) && err == nil && c.sound.reaches(c.covered(&c.waiting[n])) {
 		err = c.picture(c.waiting[n])
 		n++
 	}
 	c.waiting = remove(c.waiting, n)
 	return err
+}
+
+// covered is how far sound must reach before f is taken in, which may end the
+// open part.
+func (c *Cutter) covered(f *media.Frame) media.Ticks {
+	n := len(c.part.Video)
+	if n == 0 {
+		return f.DTS
+	}
+	c.part.Video[n-1].Duration = f.DTS - c.part.Video[n-1].DTS
+	return f.DTS + c.tail(c.part.Video, f.DTS)
+}
+
+// tail is Chunk.Tail of a part with these pictures that ends at end.
+func (c *Cutter) tail(pictures []media.Frame, end media.Ticks) media.Ticks {
+	return min(max(c.lastShown(pictures)-end, 0), maxPart)
 }
 
 // picture takes in a video frame.
@@ -189,11 +208,11 @@ func (c *Cutter) picture(f media.Frame) error {
 }
 
 // Flush ends the stream: what is open becomes the last part of its segment. The
-// last video frame lasts as long as the one before it, at most [PartTarget], and
-// until the last picture has been shown: a stream torn off before the B-frames
-// that lead up to a picture would otherwise reach into the next one.
-// Audio that starts after its end is dropped, so that a join goes on exactly
-// where the pictures ended. [Cutter.Begin] must follow before the next frame.
+// last video frame lasts as long as the one before it, at most [PartTarget], the
+// stream until its last picture has been shown, which with B-frames is later. For
+// players the frame must not last that long: where it is a B-frame, others are
+// shown after it. Audio that starts after the end is dropped, so that a join goes
+// on exactly where the pictures ended. [Cutter.Begin] must follow before the next frame.
 func (c *Cutter) Flush() error {
 	c.sound.missing = true
 	err := c.release()
@@ -209,9 +228,9 @@ func (c *Cutter) finish() error {
 	var err error
 	if n := len(c.part.Video); n > 0 {
 		last := &c.part.Video[n-1]
-		missing := c.lastShown(c.part.Video) - last.DTS // what torn-off frames would have taken
-		last.Duration = c.frame + min(max(missing, 0), maxPart)
-		end := last.DTS + last.Duration
+		last.Duration = c.frame
+		end := last.DTS + c.frame
+		end = max(end, min(c.lastShown(c.part.Video), end+maxShown))
 		if err = c.split(last.DTS, end, maxSegment); err == nil {
 			err = c.close(end, true)
 		}
@@ -221,14 +240,14 @@ func (c *Cutter) finish() error {
 	return err
 }
 
-// lastShown is the DTS at which the last of all pictures so far, the emitted ones
-// and these, would be shown if nothing were reordered.
+// lastShown is until when all pictures so far are shown, the emitted ones and
+// these. A longer one counts for maxPart.
 func (c *Cutter) lastShown(pictures []media.Frame) media.Ticks {
 	shown := c.shown
 	for i := range pictures {
-		shown = max(shown, pictures[i].PTS)
+		shown = max(shown, pictures[i].PTS+min(pictures[i].Duration, maxPart))
 	}
-	return shown - c.reorder
+	return shown
 }
 
 // End is the end of the last chunk emitted, or where the run goes on, in 90 kHz
@@ -249,7 +268,7 @@ func (c *Cutter) open(f media.Frame) {
 	}
 	c.first = true
 	c.segment, c.keyed, c.limit, c.key = f.DTS, true, segmentLimit(c.gop), f.DTS
-	c.shown, c.reorder = f.PTS, f.PTS-f.DTS
+	c.shown = f.PTS
 }
 
 // closeBefore closes what cannot hold f. The frame before it starts at last.
@@ -295,7 +314,8 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	for video < len(c.part.Video) && c.part.Video[video].DTS < end {
 		video++
 	}
-	audio := c.sound.until(end)
+	tail := c.tail(c.part.Video[:video], end)
+	audio := c.sound.until(end + tail)
 
 	next := Chunk{Start: end, Segment: segmentEnd, Video: c.part.Video}
 	c.part.Params = c.params
@@ -304,9 +324,7 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	c.part.SegmentEnd = segmentEnd
 	c.part.Video, c.part.Audio = c.part.Video[:video], audio
 	c.part.Independent = video > 0 && c.part.Video[0].Key
-	shown := c.lastShown(c.part.Video)
-	c.shown = shown + c.reorder
-	c.part.Tail = min(max(shown+c.frame-end, 0), maxPart)
+	c.part.Tail, c.shown = tail, c.lastShown(c.part.Video)
 	c.now, c.end = c.part.Time.Add(c.part.Duration.Duration(media.VideoRate)), end
 	err := c.emit(&c.part)
 

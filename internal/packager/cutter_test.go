@@ -542,9 +542,9 @@ func FuzzCutter(f *testing.F) {
 	})
 }
 
-// A stream torn off before the B-frames that lead up to its last picture ends
-// when that picture has been shown, so that the pictures of the next stream
-// follow it. A stream that is complete ends with its last frame.
+// A stream with reordering ends when its last picture has been shown, be it
+// complete or torn off before the B-frames that lead up to that, so that the
+// pictures of the next stream follow it.
 func TestCutterTornReordering(t *testing.T) {
 	const frame = 3000
 	order := []media.Ticks{0, 3, 1, 2, 6, 4, 5, 9, 7, 8} // of presentation, one frame late
@@ -572,20 +572,23 @@ func TestCutterTornReordering(t *testing.T) {
 				greatest = max(greatest, f.PTS)
 			}
 		}
-		shown := 1 + slices.Max(order[:n]) // from the first picture to the end of the last
-		if want := max(media.Ticks(n), shown) * 2 * frame; c.End()-Origin != want {
+		shown := 1 + slices.Max(order[:n]) + 1 // from the first DTS to the end of the last picture
+		if want := shown * 2 * frame; c.End()-Origin != want {
 			t.Errorf("%d frames: both streams last %d, want %d", n, c.End()-Origin, want)
 		}
 	}
 }
 
 // Wherever a stream with reordering is torn off between parts, as by a kill,
-// Tail tells how much longer its pictures are shown.
+// Tail tells how much longer its pictures are shown, and sound is there as long.
 func TestCutterTail(t *testing.T) {
 	const frame = 3000
 	var cs chunks
 	c := NewCutter(Origin, cs.emit)
-	check(t, c.Begin(media.Params{Video: testVideo}))
+	check(t, c.Begin(testParams))
+	for _, f := range sounds(480, 48_000, Origin) {
+		check(t, c.Write(f))
+	}
 	for i := range media.Ticks(300) { // I, then PBB PBB …, shown one frame late
 		pts := i + 1
 		if i%3 == 1 {
@@ -593,7 +596,10 @@ func TestCutterTail(t *testing.T) {
 		} else if i > 0 {
 			pts = i
 		}
-		check(t, c.Write(media.Frame{DTS: Origin + i*frame, PTS: Origin + pts*frame, Key: i%60 == 0, Payload: []byte{0}}))
+		check(t, c.Write(media.Frame{
+			DTS: Origin + i*frame, PTS: Origin + pts*frame, Key: i%60 == 0, Payload: []byte{0},
+			Captured: epoch.Add((i * frame).Duration(media.VideoRate)),
+		}))
 	}
 	var shown media.Ticks
 	tails := map[media.Ticks]bool{}
@@ -601,7 +607,7 @@ func TestCutterTail(t *testing.T) {
 		for _, f := range chunk.Video {
 			shown = max(shown, f.PTS+frame)
 		}
-		if want := max(0, shown-frame-chunk.End()); chunk.Tail != want {
+		if want := max(0, shown-chunk.End()); chunk.Tail != want {
 			t.Errorf("chunk to %d: tail %d, want %d", chunk.End(), chunk.Tail, want)
 		}
 		tails[chunk.Tail] = true
@@ -609,6 +615,7 @@ func TestCutterTail(t *testing.T) {
 	if len(tails) < 2 {
 		t.Errorf("tails are all the same: %v", tails)
 	}
+	cs.check(t)
 }
 
 func check(t *testing.T, err error) {

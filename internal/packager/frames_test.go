@@ -90,6 +90,7 @@ func (cs chunks) check(t testing.TB) {
 	var segment media.Ticks
 	var segmentTime time.Time
 	var video, audio *media.Frame
+	var shown media.Ticks // until then, the stream's pictures
 	for i := range cs {
 		c := &cs[i]
 		bad := func(format string, args ...any) {
@@ -134,10 +135,11 @@ func (cs chunks) check(t testing.TB) {
 			bad("Independent is %v", c.Independent)
 		}
 		if c.Discontinuity {
-			video, audio = nil, nil
+			video, audio, shown = nil, nil, 0
 		}
 		for j := range c.Video {
 			f := &c.Video[j]
+			shown = max(shown, f.PTS+min(f.Duration, maxPart))
 			if f.DTS < c.Start || f.DTS >= c.End() || f.Duration <= 0 {
 				bad("video frame at %d lasting %d", f.DTS, f.Duration)
 			}
@@ -148,7 +150,7 @@ func (cs chunks) check(t testing.TB) {
 		}
 		for j := range c.Audio {
 			f := &c.Audio[j]
-			if f.DTS*media.VideoRate >= c.End()*media.Ticks(c.Params.Audio.SampleRate) || f.Duration <= 0 {
+			if f.DTS*media.VideoRate >= (c.End()+c.Tail)*media.Ticks(c.Params.Audio.SampleRate) || f.Duration <= 0 {
 				bad("audio frame at %d lasting %d", f.DTS, f.Duration)
 			}
 			if audio != nil && (f.DTS <= audio.DTS || f.DTS-audio.DTS-audio.Duration >= media.SamplesPerFrame) {
@@ -160,11 +162,11 @@ func (cs chunks) check(t testing.TB) {
 			audio = f
 		}
 		// Within a part of less than an audio frame there may be none.
-		if p := c.Params.Audio; p != nil && c.Duration > 2090 && (audio == nil || (audio.DTS+audio.Duration)*media.VideoRate < c.End()*media.Ticks(p.SampleRate)) {
+		if p := c.Params.Audio; p != nil && c.Duration > 2090 && (audio == nil || (audio.DTS+audio.Duration)*media.VideoRate < (c.End()+c.Tail)*media.Ticks(p.SampleRate)) {
 			bad("audio ends before it")
 		}
-		if c.SegmentEnd && (i+1 == len(cs) || cs[i+1].Discontinuity) && video.DTS+video.Duration != c.End() {
-			bad("last frame ends at %d", video.DTS+video.Duration)
+		if c.SegmentEnd && (i+1 == len(cs) || cs[i+1].Discontinuity) && max(video.DTS+video.Duration, shown) != c.End() {
+			bad("last frame ends at %d, the picture shown last at %d", video.DTS+video.Duration, shown)
 		}
 	}
 }

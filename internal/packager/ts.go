@@ -100,10 +100,20 @@ func (t *TS) Append(dst []byte, c *Chunk) ([]byte, error) {
 	if t.pcr > c.Start || t.pcr < c.Start-pcrInterval {
 		t.pcr = c.Start - pcrInterval
 	}
-	w := tsChunk{TS: t, dst: dst, audio: c.Audio, rate: c.Params.Rate(media.Audio), adts: adts}
+	w := tsChunk{TS: t, dst: dst, rate: c.Params.Rate(media.Audio), adts: adts}
+	if !c.Discontinuity {
+		w.audio = c.Audio
+	}
 	for i := range c.Video {
 		w.advance(c.Video[i].DTS)
 		w.picture(&c.Video[i])
+	}
+	if c.Discontinuity {
+		// Behind a join Chromium's own player places sound and picture by what it
+		// reads first, and takes in some pictures before it reads one. With B-frames
+		// it places them anew at the first picture, whose DTS is not just behind the
+		// last: no sound must have come before.
+		w.audio = c.Audio
 	}
 	w.advance(c.End())
 	for len(w.audio) > 0 {

@@ -225,7 +225,8 @@ func parseTS(t *testing.T, stream []byte, counters TSState) (units, tags []unit,
 }
 
 // The multiplex keeps to the rules: tables at each segment, a clock reference
-// every 100 ms, units in the order of their decoding times, delimiters.
+// every 100 ms, units in the order of their decoding times but for sound that
+// B-frames need early, delimiters.
 func TestTSPackets(t *testing.T) {
 	for _, src := range realSources(t) {
 		t.Run(src.name, func(t *testing.T) {
@@ -244,10 +245,12 @@ func TestTSPackets(t *testing.T) {
 			}
 			var last media.Ticks
 			for i, u := range units {
-				if u.dts < last && u.pid == videoPID {
-					t.Errorf("unit %d at %d comes after one at %d", i, u.dts, last)
+				if u.pid == videoPID {
+					if u.dts < last || i > 0 && u.dts < units[i-1].dts-maxPart {
+						t.Errorf("picture %d at %d comes after one at %d, and sound at %d", i, u.dts, last, units[i-1].dts)
+					}
+					last = u.dts
 				}
-				last = u.dts
 				if u.pid == audioPID {
 					if len(u.data) > audioPES {
 						t.Errorf("audio packet of %d bytes", len(u.data))
@@ -506,5 +509,19 @@ func BenchmarkTS(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.SetBytes(int64(len(dst)))
+	}
+}
+
+// Behind a join all pictures of the first part come before its sound; elsewhere
+// sound comes in between.
+func TestTSJoin(t *testing.T) {
+	for _, join := range []bool{false, true} {
+		c := cut(t, testParams, interleave(pictures(75, 30, 30, true, 0), sounds(117, 48_000, Origin), 48_000))[1]
+		c.Discontinuity = join
+		units, _, _, _ := parseTS(t, must(NewTS(TSState{}).Append(nil, &c)), TSState{})
+		first := slices.IndexFunc(units, func(u unit) bool { return u.pid == audioPID })
+		if behind := first == len(c.Video); behind != join {
+			t.Errorf("join is %v: sound comes after %d of %d pictures", join, first, len(c.Video))
+		}
 	}
 }

@@ -66,7 +66,7 @@ func shootFilm(t *testing.T, bframes int) *film {
 			t.Fatal(err)
 		}
 		if n == 0 {
-			start = dts
+			start, pts = dts, dts // as a broadcast has it
 		}
 		f.shown = append(f.shown, media.Ticks(math.Round((pts-start)*media.VideoRate)))
 	}
