@@ -93,8 +93,7 @@ type playlists struct{ name, master, media string }
 // publisher's connection breaks, and again; the server is killed; the connection
 // breaks; the broadcaster ends. Each piece has an encoder of its own, and so
 // parameter sets and groups of pictures of its own, and all but the first have
-// B-frames: not in MPEG-TS yet, where with them Chromium's own player stops at
-// some joins.
+// B-frames.
 func recordPieces(t *testing.T, containers ...types.ContainerFormat) (made []*jointed) {
 	t.Helper()
 	encoders := []struct {
@@ -117,12 +116,8 @@ func recordPieces(t *testing.T, containers ...types.ContainerFormat) (made []*jo
 	}
 	for piece, e := range encoders {
 		var publishers []*publisher
-		for i, c := range channels {
-			options := e.options
-			if containers[i] == types.ContainerFormatTs {
-				options += " -bf 0"
-			}
-			publishers = append(publishers, publishShots(t, c.rtmp(), piece, options))
+		for _, c := range channels {
+			publishers = append(publishers, publishShots(t, c.rtmp(), piece, e.options))
 		}
 		for i, c := range channels {
 			publishers[i].waitSent(e.stay)

@@ -103,7 +103,7 @@ type Cutter struct {
 	key     media.Ticks // DTS of the newest key frame
 	gop     media.Ticks // time between the last two, 0 when unknown
 	frame   media.Ticks // duration of the frame before the newest, at most maxPart
-	shown   media.Ticks // until then, the pictures emitted since Begin
+	shown   display     // of the pictures emitted since Begin
 }
 
 // NewCutter makes a cutter for a run that goes on at start, in 90 kHz ticks on
@@ -164,20 +164,24 @@ func (c *Cutter) release() error {
 	return err
 }
 
-// covered is how far sound must reach before f is taken in, which may end the
-// open part.
+// covered is how far sound must reach before f is taken in: where that ends the
+// open part, as far as its pictures are shown, be it with or without the last.
 func (c *Cutter) covered(f *media.Frame) media.Ticks {
 	n := len(c.part.Video)
 	if n == 0 {
 		return f.DTS
 	}
-	c.part.Video[n-1].Duration = f.DTS - c.part.Video[n-1].DTS
-	return f.DTS + c.tail(c.part.Video, f.DTS)
+	last := &c.part.Video[n-1]
+	last.Duration = f.DTS - last.DTS
+	if !f.Key && f.DTS+min(last.Duration, maxPart)-c.part.Start <= maxPart && f.DTS-c.segment <= c.limit {
+		return f.DTS
+	}
+	return max(f.DTS+c.tail(c.part.Video, f.DTS), last.DTS+c.tail(c.part.Video[:n-1], last.DTS))
 }
 
 // tail is Chunk.Tail of a part with these pictures that ends at end.
 func (c *Cutter) tail(pictures []media.Frame, end media.Ticks) media.Ticks {
-	return min(max(c.lastShown(pictures)-end, 0), maxPart)
+	return min(c.shown.with(pictures).tail(end), maxPart)
 }
 
 // picture takes in a video frame.
@@ -230,7 +234,8 @@ func (c *Cutter) finish() error {
 		last := &c.part.Video[n-1]
 		last.Duration = c.frame
 		end := last.DTS + c.frame
-		end = max(end, min(c.lastShown(c.part.Video), end+maxShown))
+		c.shown = c.shown.with(c.part.Video)
+		end += min(c.shown.tail(end), maxShown)
 		if err = c.split(last.DTS, end, maxSegment); err == nil {
 			err = c.close(end, true)
 		}
@@ -238,16 +243,6 @@ func (c *Cutter) finish() error {
 	c.part.Video = remove(c.part.Video, len(c.part.Video))
 	c.sound.stop()
 	return err
-}
-
-// lastShown is until when all pictures so far are shown, the emitted ones and
-// these. A longer one counts for maxPart.
-func (c *Cutter) lastShown(pictures []media.Frame) media.Ticks {
-	shown := c.shown
-	for i := range pictures {
-		shown = max(shown, pictures[i].PTS+min(pictures[i].Duration, maxPart))
-	}
-	return shown
 }
 
 // End is the end of the last chunk emitted, or where the run goes on, in 90 kHz
@@ -268,7 +263,7 @@ func (c *Cutter) open(f media.Frame) {
 	}
 	c.first = true
 	c.segment, c.keyed, c.limit, c.key = f.DTS, true, segmentLimit(c.gop), f.DTS
-	c.shown = f.PTS
+	c.shown = display{end: f.PTS, last: f.PTS}
 }
 
 // closeBefore closes what cannot hold f. The frame before it starts at last.
@@ -324,7 +319,8 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	c.part.SegmentEnd = segmentEnd
 	c.part.Video, c.part.Audio = c.part.Video[:video], audio
 	c.part.Independent = video > 0 && c.part.Video[0].Key
-	c.part.Tail, c.shown = tail, c.lastShown(c.part.Video)
+	c.part.Tail, c.shown = tail, c.shown.with(c.part.Video)
+	c.shown.end = max(c.shown.end, end+tail) // there is sound until then
 	c.now, c.end = c.part.Time.Add(c.part.Duration.Duration(media.VideoRate)), end
 	err := c.emit(&c.part)
 

@@ -572,7 +572,12 @@ func TestCutterTornReordering(t *testing.T) {
 				greatest = max(greatest, f.PTS)
 			}
 		}
-		shown := 1 + slices.Max(order[:n]) + 1 // from the first DTS to the end of the last picture
+		sorted := slices.Sorted(slices.Values(order[:n]))
+		last := media.Ticks(1) // how long the last picture lasts
+		if n > 1 {
+			last = sorted[n-1] - sorted[n-2]
+		}
+		shown := 1 + sorted[n-1] + last // from the first DTS to the end of the last picture
 		if want := shown * 2 * frame; c.End()-Origin != want {
 			t.Errorf("%d frames: both streams last %d, want %d", n, c.End()-Origin, want)
 		}
@@ -601,13 +606,13 @@ func TestCutterTail(t *testing.T) {
 			Captured: epoch.Add((i * frame).Duration(media.VideoRate)),
 		}))
 	}
-	var shown media.Ticks
+	var shown []media.Frame
+	var heard media.Ticks
 	tails := map[media.Ticks]bool{}
 	for _, chunk := range cs {
-		for _, f := range chunk.Video {
-			shown = max(shown, f.PTS+frame)
-		}
-		if want := max(0, shown-chunk.End()); chunk.Tail != want {
+		shown = append(shown, chunk.Video...)
+		heard = max(heard, lastShown(shown))
+		if want := max(0, heard-chunk.End()); chunk.Tail != want {
 			t.Errorf("chunk to %d: tail %d, want %d", chunk.End(), chunk.Tail, want)
 		}
 		tails[chunk.Tail] = true

@@ -90,7 +90,8 @@ func (cs chunks) check(t testing.TB) {
 	var segment media.Ticks
 	var segmentTime time.Time
 	var video, audio *media.Frame
-	var shown media.Ticks // until then, the stream's pictures
+	var shown []media.Frame // the stream's pictures
+	var heard media.Ticks   // until then, the stream's sound
 	for i := range cs {
 		c := &cs[i]
 		bad := func(format string, args ...any) {
@@ -135,11 +136,11 @@ func (cs chunks) check(t testing.TB) {
 			bad("Independent is %v", c.Independent)
 		}
 		if c.Discontinuity {
-			video, audio, shown = nil, nil, 0
+			video, audio, shown, heard = nil, nil, nil, 0
 		}
 		for j := range c.Video {
 			f := &c.Video[j]
-			shown = max(shown, f.PTS+min(f.Duration, maxPart))
+			shown = append(shown, *f)
 			if f.DTS < c.Start || f.DTS >= c.End() || f.Duration <= 0 {
 				bad("video frame at %d lasting %d", f.DTS, f.Duration)
 			}
@@ -165,10 +166,26 @@ func (cs chunks) check(t testing.TB) {
 		if p := c.Params.Audio; p != nil && c.Duration > 2090 && (audio == nil || (audio.DTS+audio.Duration)*media.VideoRate < (c.End()+c.Tail)*media.Ticks(p.SampleRate)) {
 			bad("audio ends before it")
 		}
-		if c.SegmentEnd && (i+1 == len(cs) || cs[i+1].Discontinuity) && max(video.DTS+video.Duration, shown) != c.End() {
-			bad("last frame ends at %d, the picture shown last at %d", video.DTS+video.Duration, shown)
+		if c.SegmentEnd && (i+1 == len(cs) || cs[i+1].Discontinuity) {
+			if end := video.DTS + video.Duration; c.End() != max(end, lastShown(shown), heard) {
+				bad("last frame ends at %d, the picture shown last at %d, sound at %d", end, lastShown(shown), heard)
+			}
 		}
+		heard = c.End() + c.Tail
 	}
+}
+
+// lastShown is until when pictures are shown. The last lasts as long as the one
+// before it if that is longer, for B-frames are missing between the two.
+func lastShown(pictures []media.Frame) (end media.Ticks) {
+	for _, f := range pictures {
+		end = max(end, f.PTS+min(f.Duration, maxPart))
+	}
+	order := slices.SortedFunc(slices.Values(pictures), func(a, b media.Frame) int { return int(a.PTS - b.PTS) })
+	if n := len(order); n > 1 && order[n-1].PTS > order[n-1].DTS && end > pictures[n-1].DTS+pictures[n-1].Duration {
+		end = max(end, order[n-1].PTS+min(order[n-1].PTS-order[n-2].PTS, maxPart))
+	}
+	return end
 }
 
 // pictures makes a stream's video: n frames at rate, a key frame every gop, with

@@ -122,11 +122,11 @@ func TestInputs(t *testing.T) {
 					}
 					off := min(jitter, longest/3) + time.Millisecond // of stamps
 					if sound.params != nil {                         // B-frames are waited for with sound beside them
-						var tail media.Ticks
-						for i := range v.chunks {
-							tail = max(tail, v.chunks[i].Tail)
+						var late media.Ticks
+						for i := range video {
+							late = max(late, video[i].PTS-video[i].DTS)
 						}
-						off += tail.Duration(media.VideoRate)
+						off += (2 * late).Duration(media.VideoRate)
 					}
 					if v.began > 335*time.Millisecond+longest+off+sound.waitsUp {
 						t.Errorf("the first part is listed %v after the first key frame", v.began)

@@ -57,7 +57,7 @@ func TestPlayableBehindAnother(t *testing.T) {
 					synctest.Wait()
 				})
 				recs := w.recordings()
-				if len(recs) != 2 || len(recs[0].StreamIDs) != 2 || (recs[0].Duration-26*time.Second).Abs() > 200*time.Millisecond {
+				if len(recs) != 2 || len(recs[0].StreamIDs) != 2 || (recs[0].Duration-26*time.Second).Abs() > 300*time.Millisecond {
 					t.Fatalf("recordings: %+v", recs)
 				}
 				master := download(t, w, recs[0])
