@@ -263,7 +263,7 @@ func (c *Cutter) open(f media.Frame) {
 	}
 	c.first = true
 	c.segment, c.keyed, c.limit, c.key = f.DTS, true, segmentLimit(c.gop), f.DTS
-	c.shown = display{end: f.PTS, last: f.PTS}
+	c.shown = displayFrom(&f)
 }
 
 // closeBefore closes what cannot hold f. The frame before it starts at last.

@@ -572,12 +572,11 @@ func TestCutterTornReordering(t *testing.T) {
 				greatest = max(greatest, f.PTS)
 			}
 		}
-		sorted := slices.Sorted(slices.Values(order[:n]))
 		last := media.Ticks(1) // how long the last picture lasts
-		if n > 1 {
-			last = sorted[n-1] - sorted[n-2]
+		if n == 2 {
+			last = 3 // as the picture before it, for all that is known
 		}
-		shown := 1 + sorted[n-1] + last // from the first DTS to the end of the last picture
+		shown := 1 + slices.Max(order[:n]) + last // from the first DTS to the end of the last picture
 		if want := shown * 2 * frame; c.End()-Origin != want {
 			t.Errorf("%d frames: both streams last %d, want %d", n, c.End()-Origin, want)
 		}

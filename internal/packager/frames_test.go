@@ -175,17 +175,28 @@ func (cs chunks) check(t testing.TB) {
 	}
 }
 
-// lastShown is until when pictures are shown. The last lasts as long as the one
-// before it if that is longer, for B-frames are missing between the two.
+// lastShown is until when pictures are shown: by their durations, but the last as
+// long as players think who know none, which is as long as the picture decoded
+// before it.
 func lastShown(pictures []media.Frame) (end media.Ticks) {
-	for _, f := range pictures {
+	last := 0
+	for i, f := range pictures {
 		end = max(end, f.PTS+min(f.Duration, maxPart))
+		if f.PTS > pictures[last].PTS {
+			last = i
+		}
 	}
-	order := slices.SortedFunc(slices.Values(pictures), func(a, b media.Frame) int { return int(a.PTS - b.PTS) })
-	if n := len(order); n > 1 && order[n-1].PTS > order[n-1].DTS && end > pictures[n-1].DTS+pictures[n-1].Duration {
-		end = max(end, order[n-1].PTS+min(order[n-1].PTS-order[n-2].PTS, maxPart))
+	n := len(pictures)
+	if last == 0 || pictures[last].PTS == pictures[last].DTS || end <= pictures[n-1].DTS+pictures[n-1].Duration {
+		return end
 	}
-	return end
+	before, next := pictures[last-1].PTS, pictures[last].PTS
+	for _, f := range pictures {
+		if f.PTS > before {
+			next = min(next, f.PTS)
+		}
+	}
+	return max(end, pictures[last].PTS+min(next-before, maxPart))
 }
 
 // pictures makes a stream's video: n frames at rate, a key frame every gop, with
