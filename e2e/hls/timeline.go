@@ -14,8 +14,6 @@ type timeline struct {
 	video    end
 	audio    end
 	shown    time.Duration // until then, the pictures so far
-	latest   time.Duration // the greatest PTS
-	step     time.Duration // from the greatest before to that: B-frames may still come between
 	init     *initSection
 	looked   time.Time // when the last fragment was looked at
 	torn     bool      // the last one joins, and the server was away before it
@@ -75,8 +73,17 @@ func independent(s Sample) bool {
 }
 
 // tail is how far a join may begin behind the last DTS, and sound reach behind
-// the end of a part: with B-frames pictures are shown later than decoded.
+// the end of a part: with B-frames pictures are shown later than decoded, and for
+// a while longer where some before the last one are missing.
 const tail = time.Second / 3
+
+// late is how much longer than they are decoded pictures may last.
+func (t *timeline) late() time.Duration {
+	if t.shown > t.video.at {
+		return tail
+	}
+	return 0
+}
 
 // check looks at a fragment that follows the one before. join says that another
 // stream begins with it.
@@ -95,14 +102,11 @@ func (t *timeline) check(init *initSection, i item, f fragment, join bool) {
 	if init.video != nil {
 		allowed := init.video.tick()
 		if join {
-			allowed = max(t.shown-t.video.at, t.latest+t.step-t.video.at, 0) + init.video.tick() + lost
+			allowed = max(t.late(), lost) + init.video.tick()
 		}
 		t.follow(&t.video, init.video, "video", uri, f.video, allowed)
 		for _, s := range f.video {
 			t.shown = max(t.shown, s.PTS+s.Duration)
-			if s.PTS > t.latest {
-				t.step, t.latest = s.PTS-t.latest, s.PTS
-			}
 		}
 	}
 	if init.audio != nil {
@@ -192,13 +196,13 @@ func (t *timeline) interval(init *initSection, uri string, at position, key bool
 			break
 		}
 	}
-	if init.video != nil && max(t.video.at, t.shown, t.latest+t.step) < end-tolerance {
+	if init.video != nil && t.video.at+t.late() < end-tolerance {
 		t.c.complain("4.4.4.9", nil, uri, "%s, %s, lasts until %v, its pictures until %v", uri, at, end, t.video.at)
 	}
 	if init.audio != nil && t.audio.at < end-tolerance {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
-	if init.audio != nil && t.audio.at > max(end, min(max(t.shown, t.latest+t.step), end+tail))+init.audio.frame()+tolerance {
+	if init.audio != nil && t.audio.at > end+t.late()+init.audio.frame()+tolerance {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
 }
