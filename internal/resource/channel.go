@@ -78,6 +78,10 @@ type MultitrackInputConfiguration struct {
 // ID is the last part of the channel's ARN.
 func (c *Channel) ID() string { return c.ARN.ID() }
 
+// Restricted says whether not everybody may watch the channel everywhere: its
+// media is for those alone who were let in.
+func (c *Channel) Restricted() bool { return c.Authorized || c.PlaybackRestrictionPolicyARN != "" }
+
 // FillDefaults sets every member left empty to its documented default.
 func (c *Channel) FillDefaults() {
 	if c.Type == "" {

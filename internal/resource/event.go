@@ -21,6 +21,7 @@ const (
 	StreamHealthChange   = "IVS Stream Health Change"
 	LimitBreach          = "IVS Limit Breach"
 	RecordingStateChange = "IVS Recording State Change"
+	AdBreakStateChange   = "IVS Ad Break State Change"
 )
 
 // The names of stream state changes.
@@ -46,6 +47,9 @@ const (
 	RecordingEndFailure   = "Recording End Failure"
 )
 
+// AdBreakInserted is the name of an ad break state change.
+const AdBreakInserted = "Ad Break Inserted"
+
 // StreamStateDetail is the detail of a stream state or health change.
 type StreamStateDetail struct {
 	EventName   string `json:"event_name"`
@@ -66,4 +70,14 @@ type RecordingStateDetail struct {
 	StreamID         string   `json:"stream_id"`
 	SessionID        string   `json:"recording_session_id"`
 	SessionStreamIDs []string `json:"recording_session_stream_ids"`
+}
+
+// AdBreakDetail is the detail of an ad break state change.
+type AdBreakDetail struct {
+	EventName       string    `json:"event_name"`
+	ChannelName     string    `json:"channel_name"`
+	StreamID        string    `json:"stream_id"`
+	AdBreakID       string    `json:"ad_break_id"`
+	DurationSeconds int       `json:"duration_seconds"`
+	TargetStartTime time.Time `json:"target_start_time"` // about when it begins, to the second
 }

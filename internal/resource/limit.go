@@ -27,16 +27,19 @@ func (t ChannelType) MaxIngestBitrate(width, height int) int {
 	return 3_500_000
 }
 
-// The names of the limits of one stream, and their units.
+// The names of the limits of one stream, and of all, and their units.
 const (
 	IngestBitrate    = "Ingest Bitrate"
 	IngestResolution = "Ingest Resolution"
 	StreamDuration   = "Stream Duration" // IVS keeps this limit, too, but has no name for it
 
+	ConcurrentBroadcasts = "Concurrent Broadcasts"
+
 	BitsPerSecond = "bits per second"
 	TotalPixels   = "total pixels"
 	PixelsPerEdge = "pixels per edge"
 	Seconds       = "seconds"
+	ActiveStreams = "active streams"
 )
 
 // LimitBreachDetail is the detail of a limit breach.
@@ -46,5 +49,5 @@ type LimitBreachDetail struct {
 	ExceededBy  int64  `json:"exceeded_by"`
 	LimitUnit   string `json:"limit_unit"`
 	ChannelName string `json:"channel_name"`
-	StreamID    string `json:"stream_id"`
+	StreamID    string `json:"stream_id,omitempty"` // of a limit of one stream
 }

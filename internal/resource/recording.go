@@ -46,7 +46,7 @@ type ThumbnailConfiguration struct {
 // RenditionConfiguration says which renditions are recorded.
 type RenditionConfiguration struct {
 	Selection  string   `json:"renditionSelection"`   // ALL, NONE or CUSTOM
-	Renditions []string `json:"renditions,omitempty"` // with CUSTOM
+	Renditions []string `json:"renditions,omitempty"` // of CUSTOM; without meaning otherwise
 }
 
 // Bucket is where the recordings go.
@@ -95,8 +95,6 @@ func (r *RecordingConfiguration) Validate() error {
 		return Errorf(Invalid, "destinationConfiguration.s3: required")
 	case r.Rendition.Selection == "CUSTOM" && len(r.Rendition.Renditions) == 0:
 		return Errorf(Invalid, "renditionConfiguration.renditions: required when renditionSelection is CUSTOM")
-	case r.Rendition.Selection != "CUSTOM" && len(r.Rendition.Renditions) > 0:
-		return Errorf(Invalid, "renditionConfiguration.renditions: only with renditionSelection CUSTOM")
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	"anabranch/internal/resource"
@@ -70,11 +72,14 @@ func (r *channelRow) channel() resource.Channel {
 }
 
 // CreateChannel stores a channel together with its stream key. It is NotFound
-// when the channel refers to something that does not exist. Endpoints and the
-// playback URL are not stored.
+// when the channel refers to something that does not exist, QuotaExceeded when
+// there are as many as may be. Endpoints and the playback URL are not stored.
 func (s *Store) CreateChannel(ctx context.Context, ch resource.Channel, key resource.StreamKey) error {
 	return s.change(ctx, fmt.Sprintf("create channel %s", ch.ARN), func(ctx context.Context, tx bun.Tx) error {
 		if err := checkReferences(ctx, tx, &ch); err != nil {
+			return err
+		}
+		if err := underQuota[channelRow](ctx, tx, s.quotas.Channels, "channels", nil); err != nil {
 			return err
 		}
 		seq, err := reserve(ctx, tx, 1)
@@ -185,20 +190,37 @@ func findOffline(ctx context.Context, tx bun.Tx, arn resource.ARN) (*channelRow,
 
 // checkReferences is NotFound when ch refers to something that does not exist.
 func checkReferences(ctx context.Context, tx bun.Tx, ch *resource.Channel) error {
-	if arn := ch.RecordingConfigurationARN; arn != "" {
-		exists, err := tx.NewSelect().Model((*recordingConfigurationRow)(nil)).Where("arn = ?", arn).Exists(ctx)
+	for _, r := range []struct {
+		arn resource.ARN
+		row any
+	}{
+		{ch.RecordingConfigurationARN, (*recordingConfigurationRow)(nil)},
+		{ch.PlaybackRestrictionPolicyARN, (*playbackRestrictionPolicyRow)(nil)},
+		{ch.AdConfigurationARN, (*adConfigurationRow)(nil)},
+	} {
+		if r.arn == "" {
+			continue
+		}
+		exists, err := tx.NewSelect().Model(r.row).Where("arn = ?", r.arn).Exists(ctx)
 		if err != nil {
-			return fmt.Errorf("look for recording configuration: %w", err)
+			return fmt.Errorf("look for %s: %w", r.arn, err)
 		}
 		if !exists {
-			return resource.NotFoundError(arn)
-		}
-	}
-	// There are no resources of these kinds.
-	for _, arn := range []resource.ARN{ch.PlaybackRestrictionPolicyARN, ch.AdConfigurationARN} {
-		if arn != "" {
-			return resource.NotFoundError(arn)
+			return resource.NotFoundError(r.arn)
 		}
 	}
 	return nil
+}
+
+// checkUnused is a Conflict when a channel refers to arn by a column.
+func checkUnused(ctx context.Context, tx bun.Tx, column string, arn resource.ARN) error {
+	user := new(channelRow)
+	err := tx.NewSelect().Model(user).Column("arn").Where("? = ?", bun.Ident(column), arn).Limit(1).Scan(ctx)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for a channel that uses it: %w", err)
+	}
+	return resource.Errorf(resource.Conflict, "Resource: %s is in use by channel %s; detach it first", arn, user.ARN)
 }

@@ -13,7 +13,7 @@ import (
 
 func TestChannelIsReadAsWritten(t *testing.T) {
 	f := open(t)
-	rc := f.configuration()
+	rc, policy, ads := f.configuration(), f.policy(), f.ads()
 	plain := func(*resource.Channel) {}
 	for name, alter := range map[string]func(*resource.Channel){
 		"defaults": plain,
@@ -23,7 +23,7 @@ func TestChannelIsReadAsWritten(t *testing.T) {
 			ch.Preset, ch.ContainerFormat = resource.ConstrainedBandwidth, resource.FragmentedMP4
 			ch.Authorized, ch.InsecureIngest = true, true
 			ch.Multitrack = resource.MultitrackInputConfiguration{Enabled: true, Policy: "REQUIRE", MaximumResolution: "HD"}
-			ch.RecordingConfigurationARN = rc.ARN
+			ch.RecordingConfigurationARN, ch.PlaybackRestrictionPolicyARN, ch.AdConfigurationARN = rc.ARN, policy.ARN, ads.ARN
 			ch.Tags = resource.Tags{"it's": `"quoted" \u0041 <&> ü 🎥`, "empty": ""}
 		},
 		"awkward text": func(ch *resource.Channel) { ch.Name = `'; DROP TABLE channels; -- ? \' "` },

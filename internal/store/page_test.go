@@ -50,6 +50,60 @@ var lists = []struct {
 				return names(items, func(ch resource.Channel) string { return string(ch.ARN) }), next, err
 			}
 	}},
+	{name: "channels by playback restriction policy", open: func(f *fixture) (func() string, func(string), pager) {
+		policy := f.policy()
+		return func() string {
+				f.channel("")
+				ch, _ := f.channel("", func(ch *resource.Channel) { ch.PlaybackRestrictionPolicyARN = policy.ARN })
+				return string(ch.ARN)
+			},
+			func(arn string) { f.must(f.DeleteChannel(f.t.Context(), resource.ARN(arn))) },
+			func(ctx context.Context, p resource.Page) ([]string, string, error) {
+				items, next, err := f.ListChannels(ctx, resource.ChannelFilter{PlaybackRestrictionPolicyARN: policy.ARN}, p)
+				return names(items, func(ch resource.Channel) string { return string(ch.ARN) }), next, err
+			}
+	}},
+	{name: "channels by ad configuration", open: func(f *fixture) (func() string, func(string), pager) {
+		ads := f.ads()
+		return func() string {
+				f.channel("")
+				ch, _ := f.channel("", func(ch *resource.Channel) { ch.AdConfigurationARN = ads.ARN })
+				return string(ch.ARN)
+			},
+			func(arn string) { f.must(f.DeleteChannel(f.t.Context(), resource.ARN(arn))) },
+			func(ctx context.Context, p resource.Page) ([]string, string, error) {
+				items, next, err := f.ListChannels(ctx, resource.ChannelFilter{AdConfigurationARN: ads.ARN}, p)
+				return names(items, func(ch resource.Channel) string { return string(ch.ARN) }), next, err
+			}
+	}},
+	{name: "playback key pairs", open: func(f *fixture) (func() string, func(string), pager) {
+		return func() string {
+				pair := f.keyPair("", nil)
+				f.must(f.ImportPlaybackKeyPair(f.t.Context(), pair))
+				return string(pair.ARN)
+			},
+			func(arn string) { f.must(f.DeletePlaybackKeyPair(f.t.Context(), resource.ARN(arn))) },
+			func(ctx context.Context, p resource.Page) ([]string, string, error) {
+				items, next, err := f.ListPlaybackKeyPairs(ctx, p)
+				return names(items, func(k resource.PlaybackKeyPair) string { return string(k.ARN) }), next, err
+			}
+	}},
+	{name: "playback restriction policies", open: func(f *fixture) (func() string, func(string), pager) {
+		return func() string { return string(f.policy().ARN) },
+			func(arn string) { f.must(f.DeletePlaybackRestrictionPolicy(f.t.Context(), resource.ARN(arn))) },
+			func(ctx context.Context, p resource.Page) ([]string, string, error) {
+				items, next, err := f.ListPlaybackRestrictionPolicies(ctx, p)
+				return names(items, func(p resource.PlaybackRestrictionPolicy) string { return string(p.ARN) }), next, err
+			}
+	}},
+	{name: "ad configurations", open: func(f *fixture) (func() string, func(string), pager) {
+		return func() string { return string(f.ads().ARN) },
+			func(arn string) { f.must(f.DeleteAdConfiguration(f.t.Context(), resource.ARN(arn))) },
+			func(ctx context.Context, p resource.Page) ([]string, string, error) {
+				items, next, err := f.ListAdConfigurations(ctx, p)
+				return names(items, func(c resource.AdConfiguration) string { return string(c.ARN) }), next, err
+			}
+	}},
 	{name: "recording configurations", open: func(f *fixture) (func() string, func(string), pager) {
 		return func() string { return string(f.configuration().ARN) },
 			func(arn string) { f.must(f.DeleteRecordingConfiguration(f.t.Context(), resource.ARN(arn))) },
@@ -257,6 +311,10 @@ func TestReadsUseIndexes(t *testing.T) {
 		"ListStreamKeys":                   func(s *Store) { s.ListStreamKeys(ctx, arns[0], page) },
 		"ChannelByStreamKey":               func(s *Store) { s.ChannelByStreamKey(ctx, "sk_x") },
 		"ListRecordingConfigurations":      func(s *Store) { s.ListRecordingConfigurations(ctx, page) },
+		"ListPlaybackKeyPairs":             func(s *Store) { s.ListPlaybackKeyPairs(ctx, page) },
+		"ListPlaybackRestrictionPolicies":  func(s *Store) { s.ListPlaybackRestrictionPolicies(ctx, page) },
+		"Revocations":                      func(s *Store) { s.Revocations(ctx, 5) },
+		"ListAdConfigurations":             func(s *Store) { s.ListAdConfigurations(ctx, page) },
 		"PendingRecordingConfigurations":   func(s *Store) { s.PendingRecordingConfigurations(ctx) },
 		"OpenStreams":                      func(s *Store) { s.OpenStreams(ctx) },
 		"LiveStream":                       func(s *Store) { s.LiveStream(ctx, arns[0]) },

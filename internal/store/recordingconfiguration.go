@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"anabranch/internal/resource"
@@ -39,9 +37,13 @@ func (r *recordingConfigurationRow) recordingConfiguration() resource.RecordingC
 	}
 }
 
-// CreateRecordingConfiguration stores a recording configuration.
+// CreateRecordingConfiguration stores a recording configuration. It is
+// QuotaExceeded when there are as many as may be.
 func (s *Store) CreateRecordingConfiguration(ctx context.Context, rc resource.RecordingConfiguration) error {
 	return s.change(ctx, fmt.Sprintf("create recording configuration %s", rc.ARN), func(ctx context.Context, tx bun.Tx) error {
+		if err := underQuota[recordingConfigurationRow](ctx, tx, s.quotas.RecordingConfigurations, "recording configurations", nil); err != nil {
+			return err
+		}
 		seq, err := reserve(ctx, tx, 1)
 		if err != nil {
 			return err
@@ -80,14 +82,8 @@ func (s *Store) ListRecordingConfigurations(ctx context.Context, p resource.Page
 // refers to it.
 func (s *Store) DeleteRecordingConfiguration(ctx context.Context, arn resource.ARN) error {
 	return s.change(ctx, fmt.Sprintf("delete recording configuration %s", arn), func(ctx context.Context, tx bun.Tx) error {
-		user := new(channelRow)
-		err := tx.NewSelect().Model(user).Column("arn").Where("recording_configuration_arn = ?", arn).Limit(1).Scan(ctx)
-		switch {
-		case err == nil:
-			return resource.Errorf(resource.Conflict,
-				"Recording configuration: %s is in use by channel %s; detach it first", arn, user.ARN)
-		case !errors.Is(err, sql.ErrNoRows):
-			return fmt.Errorf("look for a channel that uses it: %w", err)
+		if err := checkUnused(ctx, tx, "recording_configuration_arn", arn); err != nil {
+			return err
 		}
 		return remove[recordingConfigurationRow](ctx, tx, arn)
 	})

@@ -1,5 +1,6 @@
 // Package store keeps what the server must not forget: channels, stream keys,
-// recording configurations, stream sessions, recordings, tags and events.
+// recording configurations, who may watch, ad configurations, stream sessions,
+// recordings, tags and events.
 //
 //	          ┌ reads ───→ pool of connections ──────────────────┐
 //	callers ──┤                                                  ├─ database
@@ -48,14 +49,16 @@ type Store struct {
 	// never find the database locked by one another.
 	writer *bun.DB
 	reader *bun.DB
+	quotas Quotas
 }
 
 // Config is what a Store is made of.
 type Config struct {
 	// Path is the database file, made when missing; its folder must exist.
 	// SQLite keeps two more files beside it.
-	Path string
-	Log  *slog.Logger
+	Path   string
+	Quotas Quotas
+	Log    *slog.Logger
 }
 
 // readers bounds the connections that read at once.
@@ -92,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		writer.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	return &Store{writer: writer, reader: reader}, nil
+	return &Store{writer: writer, reader: reader, quotas: cfg.Quotas}, nil
 }
 
 // Close closes the database. Calls under way end with an error.
@@ -188,6 +191,13 @@ func findAll[R any](ctx context.Context, db bun.IDB, arns []resource.ARN) ([]R, 
 		return nil, nil
 	}
 	err := db.NewSelect().Model(&rows).Where("arn IN ?", bun.Tuple(arns)).Scan(ctx)
+	return rows, err
+}
+
+// all reads every row, oldest first. It is for what there is little of.
+func all[R any](ctx context.Context, db bun.IDB) ([]R, error) {
+	var rows []R
+	err := db.NewSelect().Model(&rows).Order("seq").Scan(ctx)
 	return rows, err
 }
 

@@ -68,7 +68,8 @@ func (r *streamRow) event(name string, at time.Time, reason string) resource.Eve
 // BeginStream opens a session on a channel for the holder of a stream key:
 // event Session Created. Channel and key are read again, and a copy of the
 // channel and its recording configuration is kept with the session. It is
-// NotFound when channel or key are gone, Conflict when a session is open.
+// NotFound when channel or key are gone, Conflict when a session is open,
+// QuotaExceeded when as many channels have one as may.
 func (s *Store) BeginStream(ctx context.Context, channel resource.ARN, key, streamID string, at time.Time) (resource.StreamSession, error) {
 	var row *streamRow
 	err := s.change(ctx, fmt.Sprintf("begin stream %s on %s", streamID, channel), func(ctx context.Context, tx bun.Tx) error {
@@ -85,6 +86,10 @@ func (s *Store) BeginStream(ctx context.Context, channel resource.ARN, key, stre
 			return resource.Errorf(resource.NotFound, "stream key does not exist on channel %s", channel)
 		}
 
+		open := func(q *bun.SelectQuery) *bun.SelectQuery { return q.Where("ended_at IS NULL") }
+		if err := underQuota[streamRow](ctx, tx, s.quotas.ConcurrentStreams, "concurrent streams", open); err != nil {
+			return err
+		}
 		row = &streamRow{StreamID: streamID, ChannelARN: channel, StartedAt: millis(at), Channel: ch.channel()}
 		if arn := ch.RecordingConfigurationARN; arn != "" {
 			rc, err := find[recordingConfigurationRow](ctx, tx, arn)

@@ -18,9 +18,12 @@ const maxTags = 50
 // tagged says where the resources that have tags are stored: each keeps its own
 // in its row.
 var tagged = map[string]string{
-	resource.KindChannel:                "channels",
-	resource.KindStreamKey:              "stream_keys",
-	resource.KindRecordingConfiguration: "recording_configurations",
+	resource.KindChannel:                   "channels",
+	resource.KindStreamKey:                 "stream_keys",
+	resource.KindRecordingConfiguration:    "recording_configurations",
+	resource.KindPlaybackKeyPair:           "playback_key_pairs",
+	resource.KindPlaybackRestrictionPolicy: "playback_restriction_policies",
+	resource.KindAdConfiguration:           "ad_configurations",
 }
 
 // Tags reads the tags of any resource; NotFound when there is none.

@@ -11,8 +11,9 @@ import (
 func TestTags(t *testing.T) {
 	f := open(t)
 	ch, key := f.channel("")
-	rc := f.configuration()
-	for _, arn := range []resource.ARN{ch.ARN, key.ARN, rc.ARN} {
+	pair := f.keyPair("", nil)
+	f.must(f.ImportPlaybackKeyPair(t.Context(), pair))
+	for _, arn := range []resource.ARN{ch.ARN, key.ARN, f.configuration().ARN, pair.ARN, f.policy().ARN, f.ads().ARN} {
 		t.Run(arn.Kind(), func(t *testing.T) {
 			want := func(want resource.Tags) {
 				t.Helper()
