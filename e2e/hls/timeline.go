@@ -202,7 +202,7 @@ func (t *timeline) interval(init *initSection, uri string, at position, key bool
 	if init.audio != nil && t.audio.at < end-tolerance {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
-	if init.audio != nil && t.audio.at > end+t.late()+init.audio.frame()+tolerance {
+	if init.audio != nil && t.audio.at > max(end+t.late(), min(t.shown, end+tail))+init.audio.frame()+tolerance {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
 }
