@@ -48,6 +48,7 @@ type Store struct {
 	// writer has a single connection, so changes queue in this process and
 	// never find the database locked by one another.
 	writer *bun.DB
+	turn   chan struct{} // has one value while a change is made
 	reader *bun.DB
 	quotas Quotas
 }
@@ -95,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		writer.Close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	return &Store{writer: writer, reader: reader, quotas: cfg.Quotas}, nil
+	return &Store{writer: writer, turn: make(chan struct{}, 1), reader: reader, quotas: cfg.Quotas}, nil
 }
 
 // Close closes the database. Calls under way end with an error.
@@ -158,9 +159,21 @@ func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 // f changes nothing but rows.
 func (s *Store) change(ctx context.Context, doing string, f func(context.Context, bun.Tx) error) error {
 	start := time.Now()
-	err := s.writer.RunInTx(ctx, nil, f)
+	err := s.inTurn(ctx, func() error { return s.writer.RunInTx(ctx, nil, f) })
 	metrics.StoreChange.Observe(time.Since(start).Seconds())
 	return explain(err, doing)
+}
+
+// inTurn runs f when all have run that came before. A pool with one connection
+// would let any of those who wait go first, and some wait long.
+func (s *Store) inTurn(ctx context.Context, f func() error) error {
+	select {
+	case s.turn <- struct{}{}: // those who wait to send are served in order
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	return f()
 }
 
 // explain wraps err with what was being done, unless it is an answer that the
