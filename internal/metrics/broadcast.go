@@ -14,7 +14,7 @@ var (
 	})
 	LimitBreaches = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "anabranch_limit_breaches_total",
-		Help: "Streams ended for being over a limit, by the limit's name.",
+		Help: "Streams ended or refused for being over a limit, by the limit's name.",
 	}, []string{"limit"})
 	ClockJumps = factory.NewCounter(prometheus.CounterOpts{
 		Name: "anabranch_clock_jumps_total",

@@ -15,6 +15,16 @@ var (
 		Name: "anabranch_playback_bytes_total",
 		Help: "Bytes of answers to players, without headers.",
 	}, []string{"kind"})
+	// PlaybackRefusals counts refusals by their error_code.
+	PlaybackRefusals = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "anabranch_playback_refusals_total",
+		Help: "Requests of players that were refused.",
+	}, []string{"code"})
+	// PlaybackViews is how many views all channels have together.
+	PlaybackViews = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "anabranch_playback_views",
+		Help: "Sessions that play a channel now.",
+	})
 	// PlaybackBlocked has how long blocking playlist requests waited.
 	PlaybackBlocked = factory.NewHistogram(prometheus.HistogramOpts{
 		Name:    "anabranch_playback_blocked_seconds",

@@ -24,8 +24,8 @@ const (
 // Chunk is what the [Cutter] yields: the frames of one partial segment, cut
 // once for every writer.
 //
-// A chunk and its frame slices are the cutter's, which uses them again as soon
-// as emit has returned. The payloads are never written to and may be kept.
+// A chunk and its slices are the cutter's, which uses them again as soon as emit
+// has returned. The payloads are never written to and may be kept.
 type Chunk struct {
 	// Params describes the tracks.
 	Params media.Params
@@ -61,6 +61,17 @@ type Chunk struct {
 	// count samples. Video is empty where one frame lasts longer than a chunk;
 	// Audio, if there is a track, may hold silence that the cutter put in.
 	Video, Audio []media.Frame
+	// Metadata is what is to be handed to viewers at places from Start to End,
+	// in the order of these.
+	Metadata []Metadata
+}
+
+// firstPTS is that of the first picture, or where the chunk starts if there is none.
+func (c *Chunk) firstPTS() media.Ticks {
+	if len(c.Video) > 0 {
+		return c.Video[0].PTS
+	}
+	return c.Start
 }
 
 // End is where the next chunk starts, in 90 kHz ticks.

@@ -96,16 +96,21 @@ func addTrack(moov *mp4.MoovBox, id uint32, rate int, kind string, entry mp4.Box
 }
 
 // CMAF writes chunks as CMAF chunks (ISO/IEC 23000-19 §7.3.2.3): each a movie
-// fragment and its media data, both tracks in one. Segments are chunks one after
-// the other, with nothing between. The zero value is ready to use.
+// fragment and its media data, both tracks in one, behind its timed metadata.
+// Segments are chunks one after the other, with nothing between. The zero value
+// is ready to use.
 //
+//	emsg         ID3 tags: the segment's where it begins, one for each [Metadata]
 //	moof ┬ mfhd  sequence number
 //	     ├ traf ┬ tfhd  track 1          ┐
 //	     │      ├ tfdt  DTS of the first │ left out when the chunk
 //	     │      └ trun  sample table     ┘ has no frame of the track
 //	     └ traf …       track 2
 //	mdat   video frames, audio frames
-type CMAF struct{ sequence uint32 }
+type CMAF struct {
+	sequence uint32
+	tag      []byte // reused
+}
 
 // Box sizes, header included.
 const (
@@ -137,7 +142,12 @@ func (m *CMAF) Append(dst []byte, c *Chunk) ([]byte, error) {
 	}
 
 	m.sequence++
-	dst = slices.Grow(dst, moof+mdat)
+	m.tag = m.tag[:0]
+	if c.Segment {
+		m.tag = segmentTag(m.tag, nil, c)
+	}
+	dst = slices.Grow(dst, eventsSize(m.tag, c)+moof+mdat)
+	dst = appendEvents(dst, m.tag, c)
 	dst = appendBox(dst, moof, "moof")
 	dst = appendFullBox(dst, mfhdSize, "mfhd", 0)
 	dst = binary.BigEndian.AppendUint32(dst, m.sequence)

@@ -89,6 +89,8 @@ type Cutter struct {
 	newest  media.Ticks   // DTS of the newest of them, or of any picture before
 	wait    media.Ticks   // how long they wait
 
+	metadata []Metadata // whose parts have not ended
+
 	// part is the open part; Start, Segment and Discontinuity are set already.
 	// The last of its Video is the newest frame, whose duration is open. Video
 	// is empty only while a first key frame is waited for.
@@ -318,6 +320,7 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	c.part.Time, c.part.Ready = c.clock(), c.ready
 	c.part.SegmentEnd = segmentEnd
 	c.part.Video, c.part.Audio = c.part.Video[:video], audio
+	c.part.Metadata = c.metadataUntil(c.part.Start, end)
 	c.part.Independent = video > 0 && c.part.Video[0].Key
 	c.part.Tail, c.shown = tail, c.shown.with(c.part.Video)
 	c.shown.end = max(c.shown.end, end+tail) // there is sound until then
@@ -326,6 +329,7 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 
 	next.Video = remove(next.Video, video)
 	c.sound.frames = remove(c.sound.frames, len(audio))
+	c.metadata = remove(c.metadata, len(c.part.Metadata))
 	c.part = next
 	if segmentEnd {
 		c.before = end - c.segment
@@ -386,11 +390,11 @@ func segmentLimit(gop media.Ticks) media.Ticks {
 	return gop/n + slack
 }
 
-// remove takes the first n frames away, in place, and lets go of their payloads.
-func remove(frames []media.Frame, n int) []media.Frame {
-	rest := copy(frames, frames[n:])
-	clear(frames[rest:])
-	return frames[:rest]
+// remove takes the first n away, in place, and lets go of their payloads.
+func remove[T media.Frame | Metadata](queue []T, n int) []T {
+	rest := copy(queue, queue[n:])
+	clear(queue[rest:])
+	return queue[:rest]
 }
 
 // drop counts a frame that is not packaged.

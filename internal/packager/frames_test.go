@@ -37,7 +37,7 @@ type chunks []Chunk
 
 func (cs *chunks) emit(c *Chunk) error {
 	kept := *c
-	kept.Video, kept.Audio = slices.Clone(c.Video), slices.Clone(c.Audio)
+	kept.Video, kept.Audio, kept.Metadata = slices.Clone(c.Video), slices.Clone(c.Audio), slices.Clone(c.Metadata)
 	*cs = append(*cs, kept)
 	return nil
 }

@@ -101,6 +101,7 @@ func (e *edge) render(delta bool) []byte {
 	if skipped > 0 {
 		of = segments[skipped-1].init
 	}
+	told := int64(0) // up to this segment, ad breaks are
 	for i, s := range segments[skipped:] {
 		if s.discontinuity {
 			p.line("#EXT-X-DISCONTINUITY")
@@ -113,9 +114,10 @@ func (e *edge) render(delta bool) []byte {
 			p = strconv.AppendInt(p, of.number, 10)
 			p.line(initSuffix + `"`)
 		}
+		p.adBreaks(e.breaks, told, s.msn)
+		told = s.msn
 		p = append(p, "#EXT-X-PROGRAM-DATE-TIME:"...)
-		p = s.time.UTC().Round(time.Millisecond).AppendFormat(p, "2006-01-02T15:04:05.000Z")
-		p.line("")
+		p = append(appendDate(p, s.time), '\n')
 		if skipped+i >= inParts {
 			p.parts(e.cfg.MediaBase, s)
 		}
@@ -125,6 +127,7 @@ func (e *edge) render(delta bool) []byte {
 	}
 	switch msn, part := e.coming(); {
 	case e.ended:
+		p.adBreaks(e.breaks, told, noSegment)
 		p.line("#EXT-X-ENDLIST")
 		return p
 	case e.gap:

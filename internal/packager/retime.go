@@ -11,10 +11,14 @@ import (
 // not the run's. It is made in buf, whose frame slices are used again.
 func (c *Chunk) Moved(by media.Ticks, buf *Chunk) *Chunk {
 	video, audio := append(buf.Video[:0], c.Video...), append(buf.Audio[:0], c.Audio...)
+	metadata := append(buf.Metadata[:0], c.Metadata...)
 	move(video, by)
 	move(audio, by.Rescale(media.VideoRate, c.Params.Rate(media.Audio)))
+	for i := range metadata {
+		metadata[i].PTS += by
+	}
 	*buf = *c
-	buf.Start, buf.Video, buf.Audio = c.Start+by, video, audio
+	buf.Start, buf.Video, buf.Audio, buf.Metadata = c.Start+by, video, audio, metadata
 	return buf
 }
 
@@ -68,28 +72,47 @@ var errNotCMAF = errors.New("this is not what a CMAF writer wrote")
 // RetimeCMAF moves the times in what [CMAF] wrote, whole chunks, by ticks of
 // 90 kHz. rate is the clock of the audio track, if there is one.
 func RetimeCMAF(chunks []byte, by media.Ticks, rate int) error {
-	return eachBox(chunks, func(kind string, moof []byte) error {
-		if kind != "moof" {
-			return nil
+	return eachBox(chunks, func(kind string, content []byte) error {
+		switch kind {
+		case "emsg":
+			return retimeEvent(content, by)
+		case "moof":
+			return eachBox(content, func(kind string, content []byte) error {
+				if kind != "traf" {
+					return nil
+				}
+				return retimeTraf(content, by, rate)
+			})
 		}
-		return eachBox(moof, func(kind string, traf []byte) error {
-			if kind != "traf" {
-				return nil
-			}
-			// The fields of both boxes stand behind a version and flags.
-			const track, time = boxHeader + 4, tfhdSize + boxHeader + 4
-			if len(traf) < tfhdSize+tfdtSize {
-				return errNotCMAF
-			}
-			step := by
-			if binary.BigEndian.Uint32(traf[track:]) == audioTrack {
-				step = by.Rescale(media.VideoRate, rate)
-			}
-			at := binary.BigEndian.Uint64(traf[time:])
-			binary.BigEndian.PutUint64(traf[time:], at+uint64(step))
-			return nil
-		})
+		return nil
 	})
+}
+
+func retimeTraf(traf []byte, by media.Ticks, rate int) error {
+	// The fields of both boxes stand behind a version and flags.
+	const track, time = boxHeader + 4, tfhdSize + boxHeader + 4
+	if len(traf) < tfhdSize+tfdtSize {
+		return errNotCMAF
+	}
+	step := by
+	if binary.BigEndian.Uint32(traf[track:]) == audioTrack {
+		step = by.Rescale(media.VideoRate, rate)
+	}
+	at := binary.BigEndian.Uint64(traf[time:])
+	binary.BigEndian.PutUint64(traf[time:], at+uint64(step))
+	return nil
+}
+
+// retimeEvent moves an event's time, and its id, which is made of that.
+func retimeEvent(emsg []byte, by media.Ticks) error {
+	if len(emsg) < eventMinSize {
+		return errNotCMAF
+	}
+	at := binary.BigEndian.Uint64(emsg[eventTime:])
+	binary.BigEndian.PutUint64(emsg[eventTime:], at+uint64(by))
+	id := binary.BigEndian.Uint32(emsg[eventID:])
+	binary.BigEndian.PutUint32(emsg[eventID:], id+uint32(by))
+	return nil
 }
 
 // eachBox calls f for each box in b, with what is in it (ISO/IEC 14496-12 §4.2).

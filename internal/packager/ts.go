@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"anabranch/internal/media"
 )
@@ -53,9 +54,9 @@ type TSState struct {
 // Annex B form with access unit delimiters, AAC as ADTS, and ID3 tags as timed
 // metadata (Apple: Timed Metadata for HTTP Live Streaming).
 //
-//	PAT PMT ID3 │ video video … │ audio audio … │ video …
-//	once a        one PES packet   one of several    in the order of
-//	segment       per picture      frames            decoding times
+//	PAT PMT ID3 │ ID3 …         │ video video …  │ audio audio …  │ video …
+//	once a        one of each     one PES packet   one of several   in the order of
+//	segment       [Metadata]      per picture      frames           decoding times
 //
 // PTS and DTS are those of the frames, modulo 2³³. The clock reference goes with
 // every picture, and by itself where pictures are further apart than 100 ms.
@@ -87,13 +88,15 @@ func (t *TS) Append(dst []byte, c *Chunk) ([]byte, error) {
 		dst = t.appendTables(dst, c.Params.Audio != nil)
 	}
 	if c.Segment {
-		t.tag = segmentTag(t.tag, t.state.Segments, c)
+		var number [10]byte // digits of 2³²
+		t.tag = segmentTag(t.tag, strconv.AppendUint(number[:0], uint64(t.state.Segments), 10), c)
 		t.state.Segments++
-		pts := c.Start
-		if len(c.Video) > 0 {
-			pts = c.Video[0].PTS
-		}
-		dst = t.appendTag(dst, t.tag, pts)
+		dst = t.appendTag(dst, t.tag, c.firstPTS())
+	}
+	for i := range c.Metadata {
+		m := &c.Metadata[i]
+		t.tag = appendMetadataTag(t.tag[:0], m.Payload)
+		dst = t.appendTag(dst, t.tag, m.PTS)
 	}
 	// A clock reference before this chunk was not far before, or belongs to
 	// another time.
@@ -130,6 +133,9 @@ func tsSize(c *Chunk) int {
 	}
 	for i := range c.Audio {
 		packets += len(c.Audio[i].Payload)/packetBody + 1
+	}
+	for i := range c.Metadata {
+		packets += (pesHeader+metadataTagSize(c.Metadata[i].Payload))/packetBody + 1
 	}
 	return packets * packetSize
 }

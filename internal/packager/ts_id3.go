@@ -58,31 +58,33 @@ func putID3Size(b []byte, n int) {
 	binary.BigEndian.PutUint32(b, uint32(n>>21&0x7F)<<24|uint32(n>>14&0x7F)<<16|uint32(n>>7&0x7F)<<8|uint32(n&0x7F))
 }
 
-// segmentTag is the tag at the beginning of live segment n, of which c is the
+// segmentTag is the tag at the beginning of a live segment, of which c is the
 // first part: when its first picture arrived (ingest_r), the date and time it
 // begins at (transc_r), both in milliseconds since 1970, and how many seconds
-// into the run that is (stream_offset). Players measure their delay by it.
-func segmentTag(buf []byte, n uint32, c *Chunk) []byte {
+// into the run that is (stream_offset). Players measure their delay by it. The
+// segment's number, in decimal, is left out where it is empty.
+func segmentTag(buf, number []byte, c *Chunk) []byte {
 	written := c.Ready
 	if written.IsZero() {
 		written = c.Time.Add(c.Duration.Duration(media.VideoRate))
 	}
-	var scratch [10]byte // 2³² has ten digits
-	number := strconv.AppendUint(scratch[:0], uint64(n), 10)
-
 	t := beginID3(buf)
-	start := t.open("TRCK")
-	t.b = append(t.b, number...)
-	t.close(start)
+	if len(number) > 0 {
+		start := t.open("TRCK")
+		t.b = append(t.b, number...)
+		t.close(start)
+	}
 	t.time("TDEN", c.Time)
 	t.time("TDTG", written)
-	start = t.open("TOFN")
-	t.b = append(t.b, "index-"...)
-	t.b = append(t.b, "0000000000"[len(number):]...)
-	t.b = append(append(t.b, number...), ".ts"...)
-	t.close(start)
+	if len(number) > 0 {
+		start := t.open("TOFN")
+		t.b = append(t.b, "index-"...)
+		t.b = append(t.b, "0000000000"[len(number):]...)
+		t.b = append(append(t.b, number...), ".ts"...)
+		t.close(start)
+	}
 	t.text("TSSE", "Anabranch")
-	start = t.open("TXXX")
+	start := t.open("TXXX")
 	t.b = append(t.b, "segmentmetadata\x00{\"cmd\":\"ld_lat_data\""...)
 	if len(c.Video) > 0 {
 		t.member("ingest_r", c.Video[0].Captured)

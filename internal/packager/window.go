@@ -31,7 +31,7 @@ import (
 // that says what is in them; [OpenWindow] goes on with the sequence numbers
 // wherever the last process stopped, or was killed.
 //
-// Append, Interrupt, End, Close and Remove may be called from any goroutine
+// Append, InsertAdBreak, Interrupt, End, Close and Remove may be called from any goroutine
 // and take turns.
 type Window struct {
 	cfg  WindowConfig
@@ -97,6 +97,22 @@ func OpenWindow(cfg WindowConfig) (*Window, error) {
 
 // errEnded says that nothing can follow ENDLIST.
 var errEnded = errors.New("playlist has ended")
+
+// SetMediaBase changes what media URIs start with, in the next playlist that a
+// reader gets. Media itself stays where it is.
+func (w *Window) SetMediaBase(base string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.edge.Load()
+	if e.cfg.MediaBase == base {
+		return
+	}
+	cfg := *e.cfg
+	cfg.MediaBase = base
+	next := e.copy()
+	next.cfg, next.superseded = &cfg, e.superseded
+	w.edge.Store(next)
+}
 
 // Append publishes c, whose CMAF chunk is cmaf, as the next partial segment
 // and wakes the readers that wait for it. It keeps cmaf, which must not be
@@ -207,7 +223,11 @@ func (w *Window) begin(next *edge, rec *entry, n *numbering, c *Chunk) error {
 	}
 	rec.Segment = s.entry()
 
+	if c.Independent {
+		rec.AdBreaks = next.splice(s)
+	}
 	rec.Unlisted = next.unlist(w.cfg.Span, now)
+	next.forgetBreaks()
 	w.delete(next.expire(now))
 	next.release(heldSegments - 1)
 	next.segments = append(next.segments, s)
@@ -261,7 +281,15 @@ func (w *Window) interrupt(e *edge) {
 
 // End closes the playlist with ENDLIST. Media stays available until Remove;
 // later Appends are errors. The playlist has ended even after an error.
-func (w *Window) End() error {
+func (w *Window) End() error { return w.end(nil) }
+
+// EndWithAd ends the playlist like End, with an ad break behind the last segment:
+// a post-roll.
+func (w *Window) EndWithAd(id string, planned time.Duration) error {
+	return w.end(&AdBreak{ID: id, Planned: planned})
+}
+
+func (w *Window) end(postRoll *AdBreak) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e := w.edge.Load()
@@ -274,8 +302,9 @@ func (w *Window) End() error {
 	w.closeFile()
 	next := e.copy()
 	next.open, next.gap, next.ended = false, true, true
+	breaks := next.endBreaks(time.Now(), postRoll)
 	w.publish(e, next)
-	if err := w.log.Append(entry{Ended: true}.encode()); err != nil {
+	if err := w.log.Append(entry{Ended: true, AdBreaks: breaks}.encode()); err != nil {
 		return fmt.Errorf("end live window: %w", err)
 	}
 	return nil

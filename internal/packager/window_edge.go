@@ -17,7 +17,8 @@ type edge struct {
 	// segments are all that can be fetched, oldest first, numbered without a
 	// hole. The first few have left the playlist.
 	segments []*mediaSegment
-	unlisted int      // how many have
+	unlisted int // how many have
+	breaks   []adBreak
 	sisters  []Sister // the playlist reports on
 	open     bool     // the last segment still grows
 	gap      bool     // nobody publishes; never while open
@@ -96,7 +97,7 @@ func (s *mediaSegment) until() time.Time {
 // copy returns an edge that may be changed until it is published.
 func (e *edge) copy() *edge {
 	return &edge{
-		cfg: e.cfg, segments: slices.Clone(e.segments), unlisted: e.unlisted, sisters: e.sisters,
+		cfg: e.cfg, segments: slices.Clone(e.segments), unlisted: e.unlisted, breaks: e.breaks, sisters: e.sisters,
 		open: e.open, gap: e.gap, ended: e.ended, closed: e.closed,
 		superseded: make(chan struct{}), texts: new(texts),
 	}

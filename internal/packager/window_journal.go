@@ -25,6 +25,7 @@ type entry struct {
 	Init     *initEntry      `json:"init,omitempty"`
 	Segment  *segmentEntry   `json:"segment,omitempty"`
 	Part     *partEntry      `json:"part,omitempty"`
+	AdBreaks []adBreak       `json:"adBreaks,omitempty"`
 	Unlisted []unlistedEntry `json:"unlisted,omitempty"`
 	Ended    bool            `json:"ended,omitempty"`
 }
@@ -119,6 +120,9 @@ func (e *edge) entries() (recs [][]byte) {
 			recs = append(recs, entry{Unlisted: []unlistedEntry{{s.msn, s.expires}}}.encode())
 		}
 	}
+	if len(e.breaks) > 0 {
+		recs = append(recs, entry{AdBreaks: e.breaks}.encode())
+	}
 	if e.ended {
 		recs = append(recs, entry{Ended: true}.encode())
 	}
@@ -195,6 +199,9 @@ func (e *edge) apply(r *entry, of *initSection) error {
 		s.expires = u.Expires
 		e.unlisted = max(e.unlisted, int(s.msn-e.segments[0].msn)+1)
 	}
+	for _, b := range r.AdBreaks {
+		e.put(b)
+	}
 	e.ended = e.ended || r.Ended
 	return nil
 }
@@ -240,6 +247,10 @@ func (w *Window) check(e *edge) error {
 			e.unlisted = max(0, e.unlisted-i-1)
 			break
 		}
+	}
+	e.forgetBreaks()
+	if torn {
+		e.tearBreaks()
 	}
 	if torn && e.last() != nil {
 		// What comes next takes the place of what the journal still tells.

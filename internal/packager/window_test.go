@@ -48,6 +48,7 @@ type source struct {
 	time   time.Time
 	bytes  int // size of a part, 1000 when 0
 	join   bool
+	delta  bool // no key frame begins a segment
 	tail   media.Ticks
 	count  int
 }
@@ -77,7 +78,7 @@ func (s *source) part(first, last bool) {
 func (s *source) try(first, last bool) error {
 	c := &packager.Chunk{
 		Params: s.params, Start: s.at, Duration: 30000, Time: s.time,
-		Segment: first, SegmentEnd: last, Discontinuity: first && s.join, Independent: first,
+		Segment: first, SegmentEnd: last, Discontinuity: first && s.join, Independent: first && !s.delta,
 		Tail: s.tail, Video: make([]media.Frame, 10),
 	}
 	s.at += c.Duration
