@@ -1,8 +1,8 @@
 // Package api serves the operations of the control API: REST with JSON, signed
 // with AWS Signature Version 4.
 //
-//	HTTP → route → body ≤ 1 MiB → auth.SigV4 → decode and check → operation ┐
-//	HTTP ← headers, JSON ←── status and exception ←── result or error ←─────┘
+//	HTTP → route → body ≤ 1 MiB → auth.SigV4 → rate → decode and check → operation ┐
+//	HTTP ← headers, JSON ←───── status and exception ←────── result or error ←─────┘
 //
 // An operation is a function from one struct to another. Tags on the input's
 // fields name the shapes of the service model, whose constraints stand in a
@@ -38,6 +38,7 @@ import (
 // Server answers API calls. It is safe for concurrent use.
 type Server struct {
 	signatures *auth.SigV4
+	limiter    *limiter
 	log        *slog.Logger
 	operations map[string]*operation // by method, space and path
 	labelled   []*operation          // those whose path has a label, the longest first
@@ -48,12 +49,17 @@ type Config struct {
 	Signatures *auth.SigV4
 	Log        *slog.Logger
 	Services   []Service
+	// Rates bounds how often each access key may call an operation, in calls a
+	// second. An operation that is missing has no bound.
+	Rates map[string]int
 }
 
 // New makes a Server. It panics when an operation's input does not fit the
 // shapes of its service, or two operations have one path.
 func New(cfg Config) *Server {
-	s := &Server{signatures: cfg.Signatures, log: cfg.Log, operations: make(map[string]*operation)}
+	s := &Server{
+		signatures: cfg.Signatures, limiter: newLimiter(cfg.Rates), log: cfg.Log, operations: make(map[string]*operation),
+	}
 	taken := make(map[string]bool)
 	for _, service := range cfg.Services {
 		for _, o := range service.Operations {
@@ -159,13 +165,16 @@ func (c *call) run(w http.ResponseWriter) (status int, body []byte, err error) {
 		return 0, nil, err
 	}
 	// Who signs wants to be known, also where nobody has to.
-	if !op.public || c.request.Header["Authorization"] != nil {
+	if !op.public || auth.IsSigned(c.request) {
 		if c.accessKeyID, err = c.signatures.Verify(c.request, sent); err != nil {
 			return 0, nil, err
 		}
 	}
 	if op.run == nil {
 		return 0, nil, errNotImplemented(op.Name)
+	}
+	if err := c.limiter.admit(op.Name, c.accessKeyID); err != nil {
+		return 0, nil, err
 	}
 	query, err := url.ParseQuery(c.request.URL.RawQuery)
 	if err != nil {
@@ -256,6 +265,7 @@ type Operation struct {
 	path   string
 	status int
 	input  any                                                               // a pointer to a struct, nil
+	output any                                                               // the same of what it answers with
 	run    func(ctx context.Context, decode func(in any) error) (any, error) // nil: not implemented
 
 	public    bool // also without a signature
@@ -270,7 +280,7 @@ type Operation struct {
 // keeps every constraint.
 func NewOperation[In, Out any](name string, status int, f func(context.Context, *In) (*Out, error)) Operation {
 	return Operation{
-		Name: name, method: http.MethodPost, path: "/" + name, status: status, input: (*In)(nil),
+		Name: name, method: http.MethodPost, path: "/" + name, status: status, input: (*In)(nil), output: (*Out)(nil),
 		run: func(ctx context.Context, decode func(any) error) (any, error) {
 			in := new(In)
 			if err := decode(in); err != nil {

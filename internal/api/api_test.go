@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -61,9 +62,11 @@ func newFixture(t *testing.T) *fixture {
 				NewOperation("Label", http.StatusOK, func(_ context.Context, in *labelled) (*output, error) {
 					return &output{in.ARN + " " + strings.Join(in.Keys, ",")}, nil
 				}).At(http.MethodDelete, "/tags/{resourceArn}"),
+				NewOperation("Hurry", http.StatusOK, func(context.Context, *input) (*output, error) { return &output{}, nil }),
 				NotImplemented("Sing"),
 			},
 		}},
+		Rates: map[string]int{"Hurry": 1},
 	})
 	f.Server = httptest.NewServer(handler)
 	t.Cleanup(f.Close)
@@ -82,15 +85,22 @@ type answer struct {
 	body string
 }
 
-// call sends a signed request.
-func (f *fixture) call(method, target, body string) answer {
+// request makes one that is not signed.
+func (f *fixture) request(method, target, body string) *http.Request {
 	f.t.Helper()
 	r, err := http.NewRequest(method, f.URL+target, strings.NewReader(body))
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	return r
+}
+
+// call sends a signed request.
+func (f *fixture) call(method, target, body string) answer {
+	f.t.Helper()
+	r := f.request(method, target, body)
 	hash := sha256.Sum256([]byte(body))
-	err = v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a secret"},
+	err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a secret"},
 		r, hex.EncodeToString(hash[:]), "ivs", "eu-west-1", time.Now())
 	if err != nil {
 		f.t.Fatal(err)
@@ -126,15 +136,78 @@ func (f *fixture) failed(a answer, status int, exception, text string) {
 	f.headers(a)
 }
 
-// headers checks what every answer carries.
+// headers checks what every answer carries: the id of its request, and the seven
+// headers of the API's reference.
 func (f *fixture) headers(a answer) {
 	f.t.Helper()
-	for _, name := range []string{"x-amzn-RequestId", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Cache-Control",
-		"Content-Security-Policy", "Strict-Transport-Security", "X-Content-Type-Options", "X-Frame-Options"} {
-		if len(a.Header[http.CanonicalHeaderKey(name)]) != 1 {
-			f.t.Errorf("header %s: %q", name, a.Header[http.CanonicalHeaderKey(name)])
+	if id := a.Header["X-Amzn-Requestid"]; len(id) != 1 || len(id[0]) < 16 {
+		f.t.Errorf("x-amzn-RequestId: %q", id)
+	}
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin":   "*",
+		"Access-Control-Expose-Headers": "x-amzn-RequestId, x-amzn-ErrorType",
+		"Cache-Control":                 "no-store",
+		"Content-Security-Policy":       "default-src 'none'",
+		"Strict-Transport-Security":     "max-age=31536000",
+		"X-Content-Type-Options":        "nosniff",
+		"X-Frame-Options":               "DENY",
+	} {
+		if got := a.Header[name]; len(got) != 1 || got[0] != want {
+			f.t.Errorf("%s %s, answered %d: header %s is %q", a.Request.Method, a.Request.URL, a.StatusCode, name, got)
 		}
 	}
+}
+
+// No answer is without them, whoever asks and whatever goes wrong.
+func TestHeaders(t *testing.T) {
+	f := newFixture(t)
+	f.do = func(_ context.Context, in *input) (*output, error) {
+		if in.Name == "fall" {
+			panic("fallen")
+		}
+		return &output{}, nil
+	}
+	seen := make(map[int]bool)
+	for _, a := range []answer{
+		f.call("POST", "/Say", "{}"), f.call("POST", "/Forget", "{}"), f.call("POST", "/Say", "{"), f.call("POST", "/Say", `{"name":"fall"}`),
+		f.call("POST", "/Say", strings.Repeat(" ", maxBody+1)), f.call("POST", "/Say?"+strings.Repeat("x", maxURI), "{}"),
+		f.call("POST", "/Sing", "{}"), f.call("POST", "/Hurry", "{}"), f.call("POST", "/Hurry", "{}"), f.call("GET", "/", ""), f.call("HEAD", "/Say", ""),
+		f.send(f.request("POST", "/Say", "{}")), f.send(f.request("OPTIONS", "/Say", "")), f.send(f.request("OPTIONS", "/nothing", "")),
+	} {
+		f.headers(a)
+		seen[a.StatusCode] = true
+	}
+	for _, status := range []int{200, 204, 400, 403, 404, 413, 414, 429, 500, 501} {
+		if !seen[status] {
+			t.Errorf("no answer was %d", status)
+		}
+	}
+}
+
+// A call may be signed in its query as well.
+func TestPresignedCall(t *testing.T) {
+	f := newFixture(t)
+	f.do = func(_ context.Context, in *input) (*output, error) { return &output{in.Name}, nil }
+	const body = `{"name":"words"}`
+	hash := sha256.Sum256([]byte(body))
+	r := f.request("POST", "/Say?X-Amz-Expires=60", body)
+	signed, _, err := v4.NewSigner().PresignHTTP(t.Context(), aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a secret"},
+		r, hex.EncodeToString(hash[:]), "ivs", "eu-west-1", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.URL, err = url.Parse(signed); err != nil {
+		t.Fatal(err)
+	}
+	if a := f.send(r); a.StatusCode != 200 || a.body != `{"said":"words"}`+"\n" {
+		t.Errorf("answered %d %s", a.StatusCode, a.body)
+	}
+	f.failed(f.send(f.request("POST", strings.TrimPrefix(signed, f.URL), "{}")), 403, "InvalidSignatureException", "does not match")
+	if log := f.logged(); strings.Contains(log, "X-Amz-Signature") {
+		t.Errorf("the log has a signature: %s", log)
+	}
+	library := newLibrary(t, 0) // where nobody has to sign
+	library.failed(library.unsigned("/v1/books?X-Amz-Signature=x"), 403, "IncompleteSignatureException", "X-Amz-Algorithm")
 }
 
 func TestCall(t *testing.T) {
@@ -173,13 +246,7 @@ func TestTransportErrors(t *testing.T) {
 		f.failed(f.call(where[0], where[1], ""), 404, "UnknownOperationException", "no operation")
 	}
 
-	unsigned := func(path string) answer {
-		r, err := http.NewRequest("POST", f.URL+path, strings.NewReader("{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f.send(r)
-	}
+	unsigned := func(path string) answer { return f.send(f.request("POST", path, "{}")) }
 	f.failed(unsigned("/Say"), 403, "MissingAuthenticationTokenException", "Missing")
 	f.failed(unsigned("/Sing"), 403, "MissingAuthenticationTokenException", "Missing")
 	f.failed(unsigned("/Nothing"), 404, "UnknownOperationException", "no operation")
@@ -263,10 +330,7 @@ func TestLog(t *testing.T) {
 // Browsers may call from any page.
 func TestPreflight(t *testing.T) {
 	f := newFixture(t)
-	r, err := http.NewRequest("OPTIONS", f.URL+"/Say", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := f.request("OPTIONS", "/Say", "")
 	r.Header.Set("Origin", "https://example.com")
 	r.Header.Set("Access-Control-Request-Method", "POST")
 	r.Header.Set("Access-Control-Request-Headers", "authorization,content-type,x-amz-date")

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"anabranch/internal/resource"
@@ -23,8 +24,12 @@ type source struct {
 	query url.Values
 }
 
-// maxDepth is how deep values may be nested in a body.
-const maxDepth = 32
+// A body's values are bounded in how deep they are nested and in their number,
+// for each takes more memory than its text.
+const (
+	maxDepth  = 32
+	maxValues = 10_000 // no operation takes a tenth of that
+)
 
 // decode fills the struct that in points to. Every member has passed its
 // constraints then; members that no field has are ignored, and null is the same
@@ -66,6 +71,9 @@ func parse(body []byte) (map[string]any, error) {
 	if !utf8.Valid(body) {
 		return nil, resource.Errorf(resource.Invalid, "the body is not UTF-8")
 	}
+	if err := scan(body); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var tree any
@@ -79,22 +87,54 @@ func parse(body []byte) (map[string]any, error) {
 	if !ok {
 		return nil, resource.Errorf(resource.Invalid, "the body must be a JSON object")
 	}
-	if deeper(object, maxDepth) {
-		return nil, resource.Errorf(resource.Invalid, "the body must not be nested deeper than %d", maxDepth)
-	}
 	return object, nil
 }
 
-// deeper says whether more than n lists and objects are inside one another.
-func deeper(tree any, n int) bool {
-	inside := func(v any) bool { return deeper(v, n-1) }
-	switch tree := tree.(type) {
-	case map[string]any:
-		return n == 0 || slices.ContainsFunc(slices.Collect(maps.Values(tree)), inside)
-	case []any:
-		return n == 0 || slices.ContainsFunc(tree, inside)
+// scan refuses what the JSON decoder would take: values nested too deep or too
+// many of them, before anything is made of them, and halves of surrogate pairs
+// (RFC 8259 section 8.2), which it would quietly replace. What is no JSON it
+// leaves to the decoder.
+func scan(body []byte) error {
+	depth, values, inString := 0, 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case inString && c == '\\':
+			if r := escaped(body[i:]); utf16.IsSurrogate(r) {
+				if utf16.DecodeRune(r, escaped(body[i+len(`\u0000`):])) == utf8.RuneError {
+					return resource.Errorf(resource.Invalid, "the body has half of a surrogate pair at byte %d", i)
+				}
+				i += len(`\u0000`)
+			}
+			i++ // the next byte may be a quote
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			values++
+		case c == ',':
+			values++
+		case c == '}' || c == ']':
+			depth--
+		}
+		switch {
+		case depth > maxDepth:
+			return resource.Errorf(resource.Invalid, "the body must not be nested deeper than %d", maxDepth)
+		case values > maxValues:
+			return resource.Errorf(resource.Invalid, "the body must not have more than %d values", maxValues)
+		}
 	}
-	return false
+	return nil
+}
+
+// escaped is the code unit that an escape such as \u00e9 begins text with, 0 for
+// none.
+func escaped(text []byte) rune {
+	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	unit, _ := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(unit)
 }
 
 // queried is what a query gives for a member, in the form of JSON; nil for
@@ -208,7 +248,7 @@ func (p *plan) setMap(v reflect.Value, given any, path string) error {
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(object)))
 	for _, name := range slices.Sorted(maps.Keys(object)) { // the same mistake, the same answer
 		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
-		if err := p.keys.set(key, name, path+" key"); err != nil {
+		if err := p.keys.set(key, name, fmt.Sprintf("%s key %.40q", path, name)); err != nil {
 			return err
 		}
 		if err := p.of.set(value, object[name], path+"."+name); err != nil {
@@ -222,6 +262,8 @@ func (p *plan) setMap(v reflect.Value, given any, path string) error {
 // check checks a string: first its length, so that no pattern meets a long one.
 func (p *plan) check(s, path string) error {
 	switch {
+	case !utf8.ValidString(s): // of a path or a query
+		return invalid(path, "must be UTF-8")
 	case p.shape.Enum != nil && !slices.Contains(p.shape.Enum, s):
 		return invalid(path, "must be one of %s", strings.Join(p.shape.Enum, ", "))
 	case !p.shape.allows(utf8.RuneCountInString(s)):

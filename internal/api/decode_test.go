@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type recipe struct {
 	} `json:"oven"`
 	Steps []step            `json:"steps" shape:"Steps,required"`
 	Tags  map[string]string `json:"tags" shape:"Tags"`
+	Note  string            `json:"note" shape:"Note"`
 }
 
 type base struct {
@@ -53,6 +55,7 @@ var recipeShapes = Shapes{
 	"Tags":     {Max: 2, Keys: "TagKey", Of: "TagValue"},
 	"TagKey":   {Min: 1, Max: 4, Pattern: `[\p{L}]*`},
 	"TagValue": {Max: 3},
+	"Note":     {},
 }
 
 var recipePlan = recipeShapes.plan((*recipe)(nil))
@@ -89,10 +92,31 @@ var decodings = []struct {
 	{"a list", `[]`, "", "the body must be a JSON object"},
 	{"null", `null`, "", "the body must be a JSON object"},
 	{"not UTF-8", body("\"name\":\"\xff\""), "", "the body is not UTF-8"},
-	{"half a surrogate pair", body(`"name":"\ud800"`), "", "name: must match [a-zé-]*"},
+	{"not UTF-8, where nobody looks", body("\"other\":\"\xed\xa0\x80\""), "", "the body is not UTF-8"},
+	{"byte order mark", "\ufeff" + body(``), "", "the body is not JSON"},
+	{"UTF-16", "{\x00}\x00", "", "the body is not JSON"},
+	{"compressed", "\x1f\x8b\x08\x00", "", "the body is not UTF-8"},
+	{"comment", body(`/* */`), "", "the body is not JSON"},
+	{"a string", `"a"`, "", "the body must be a JSON object"},
+	{"a line break in a string", body("\"name\":\"\n\""), "", `the body is not JSON: invalid character '\n' in string literal`},
+	{"surrogate pair", body(`"tags":{"k":"\ud840\udc00"}`), "", ""}, // one code point, a letter
+	{"escapes that are no pair", body(`"x":"\\ud800\"\ud840\udc00\\"`), "", ""},
+	{"high surrogate", body(`"x":"\ud800"`), "", "the body has half of a surrogate pair at byte 6"},
+	{"low surrogate", body(`"x":"\uDC00"`), "", "the body has half of a surrogate pair at byte 6"},
+	{"two high surrogates", body(`"x":"\ud800\ud800"`), "", "the body has half of a surrogate pair at byte 6"},
+	{"surrogate and letter", body(`"x":"\ud800\u0041"`), "", "the body has half of a surrogate pair at byte 6"},
+	{"surrogate in a name", body(`"\ud800":1`), "", "the body has half of a surrogate pair at byte 2"},
+	{"surrogate and the end", `{"\ud800`, "", "the body has half of a surrogate pair at byte 2"},
+	{"escape and the end", `{"\`, "", "the body is not JSON"},
+	{"NUL", body("\"name\":\"\x00\""), "", "the body is not JSON"},
+	{"escaped NUL", body(`"name":"\u0000"`), "", "name: must match [a-zé-]*"},
 	{"as deep as may be", body(`"x":` + nested(31)), "", ""},
 	{"too deep", body(`"x":` + nested(32)), "", "the body must not be nested deeper than 32"},
-	{"far too deep", body(`"x":` + nested(100_000)), "", "the body is not JSON"},
+	{"far too deep", body(`"x":` + nested(100_000)), "", "the body must not be nested deeper than 32"},
+	{"too deep, and cut off", strings.Repeat(`{"x":`, 33), "", "the body must not be nested deeper than 32"},
+	{"as many as may be", body(`"x":[` + strings.Repeat(`"",`, maxValues-10) + `""]`), "", ""},
+	{"too many", body(`"x":[` + strings.Repeat(`"",`, maxValues) + `""]`), "", "the body must not have more than 10000 values"},
+	{"wide, not deep", body(`"x":[` + strings.Repeat("[],", 1000) + `[]],"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[":"[\"[["`), "", ""},
 
 	{"required is null", `{"steps":null}`, "", "steps: required"},
 	{"required inside", body(`"oven":{}`), "", "oven.degrees: required"},
@@ -102,7 +126,14 @@ var decodings = []struct {
 	{"fraction", body(`"serves":1.5`), "", "serves: must be a whole number"},
 	{"fraction of zero", body(`"serves":1.0`), "", "serves: must be a whole number"},
 	{"exponent", body(`"serves":1e3`), "", "serves: must be a whole number"},
-	{"immense number", body(`"serves":99999999999999999999`), "", "serves: must be a whole number"},
+	{"immense number", body(`"serves":9223372036854775808`), "", "serves: must be a whole number"},
+	{"largest number", body(`"serves":9223372036854775807`), "", ""},
+	{"least number", body(`"serves":-9223372036854775808`), "", "serves: must be at least 1"},
+	{"negative zero", body(`"serves":-0`), "", "serves: must be at least 1"},
+	{"hexadecimal", body(`"serves":0x1`), "", "the body is not JSON"},
+	{"leading zero", body(`"serves":01`), "", "the body is not JSON"},
+	{"sign", body(`"serves":+1`), "", "the body is not JSON"},
+	{"no number", body(`"serves":NaN`), "", "the body is not JSON"},
 	{"string for a boolean", body(`"oven":{"degrees":60,"fan":"true"}`), "", "oven.fan: must be true or false"},
 	{"list for an object", body(`"oven":[]`), "", "oven: must be an object"},
 	{"object for a list", `{"steps":{}}`, "", "steps: must be a list"},
@@ -124,10 +155,12 @@ var decodings = []struct {
 	{"list too short", `{"steps":[]}`, "", "steps: must have between 1 and 3 items"},
 	{"list too long", `{"steps":[{},{},{},{}]}`, "", "steps: must have between 1 and 3 items"},
 	{"map too large", body(`"tags":{"a":"","b":"","c":""}`), "", "tags: must have at most 2 entries"},
-	{"key of a map", body(`"tags":{"":""}`), "", "tags key: length must be between 1 and 4"},
-	{"key's pattern", body(`"tags":{"1":""}`), "", `tags key: must match [\p{L}]*`},
+	{"key of a map", body(`"tags":{"":""}`), "", `tags key "": length must be between 1 and 4`},
+	{"key's pattern", body(`"tags":{"1":""}`), "", `tags key "1": must match [\p{L}]*`},
+	{"key too long to tell", body(`"tags":{"` + strings.Repeat(`\n`, 1000) + `":""}`), "", `tags key "` + strings.Repeat(`\n`, 40) + `": length must be between 1 and 4`},
 	{"value of a map", body(`"tags":{"b":"","a":"aaaa"}`), "", "tags.a: length must be at most 3"},
 	{"query's values", body(``), "flags=A", "flags[0]: must match [a-z]+"},
+	{"query that is not UTF-8", body(``), "flags=%ff", "flags[0]: must be UTF-8"},
 	{"query's number", body(``), "flags=a&flags=b&flags=c", "flags: must have at most 2 items"},
 }
 
@@ -221,6 +254,7 @@ func FuzzDecode(f *testing.F) {
 			f.Add([]byte(tt.body), "abc", tt.query)
 		}
 	}
+	f.Add([]byte(body(`"note":"\ud840\udc00 \ufffd \\ud800"`)), "abc", "")
 	f.Fuzz(func(t *testing.T, body []byte, path, rawQuery string) {
 		query, _ := url.ParseQuery(rawQuery)
 		var in recipe
@@ -231,6 +265,10 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("error %v is not Invalid", err)
 			}
 			return
+		}
+		if lost := strings.ContainsRune(in.Note, utf8.RuneError); lost && !bytes.Contains(bytes.ToLower(body), []byte(`\ufffd`)) &&
+			!bytes.ContainsRune(body, utf8.RuneError) {
+			t.Fatalf("%q became %q", body, in.Note)
 		}
 		if broken := broken(&in); broken != "" {
 			t.Fatalf("%s is broken by %q, %q, %q", broken, body, path, rawQuery)
@@ -278,4 +316,31 @@ func broken(in *recipe) string {
 		}
 	}
 	return ""
+}
+
+// BenchmarkDecode measures inputs as they come, and the worst that a body of
+// 1 MiB can be.
+func BenchmarkDecode(b *testing.B) {
+	type batch struct {
+		ARNs []string `json:"arns" shape:"ARNs,required"`
+	}
+	shapes := Shapes{"ARNs": {Max: 1 << 20, Of: "ARN"}, "ARN": {Max: 128, Pattern: `arn:aws:ivs:[a-z0-9-]+:[0-9]+:channel/[a-zA-Z0-9-]+`}}
+	list := func(item string, n int) string { return `{"arns":[` + strings.Repeat(item+",", n) + item + `]}` }
+	for _, bb := range []struct {
+		name, body string
+		plan       *plan
+		in         func() any
+	}{
+		{"recipe", decodings[1].body, recipePlan, func() any { return new(recipe) }},
+		{"50 ARNs", list(`"arn:aws:ivs:eu-west-1:111122223333:channel/AbCdEfGhIjKl"`, 49), shapes.plan((*batch)(nil)), func() any { return new(batch) }},
+		{"1 MiB of lists", list(`[]`, maxBody/3-10), shapes.plan((*batch)(nil)), func() any { return new(batch) }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.SetBytes(int64(len(bb.body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = bb.plan.decode(bb.in(), source{body: []byte(bb.body), path: "abc"})
+			}
+		})
+	}
 }

@@ -65,6 +65,17 @@ func TestList(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for i := range l.NextToken {
+		for _, c := range []string{"A", "B", "_"} {
+			other := l
+			if other.NextToken = l.NextToken[:i] + c + l.NextToken[i+1:]; other.NextToken == l.NextToken {
+				continue
+			}
+			if _, _, err := List(sealer, other, numbers); err == nil {
+				t.Errorf("a token with %s at %d was taken", c, i)
+			}
+		}
+	}
 	if _, _, err := List(auth.NewSealer([]byte("another key")), l, numbers); err == nil {
 		t.Error("a token of another server was taken")
 	}

@@ -32,12 +32,16 @@ type Shapes map[string]Shape
 type Shape struct {
 	// Min and Max bound the length of a string in code points, of a list in
 	// items and of a map in entries, or the value of an integer, both
-	// included. Max 0 is no upper bound.
+	// included. Max 0 is no upper bound. Code points are what Smithy's length
+	// trait counts: neither bytes nor UTF-16 units.
 	Min, Max int
-	Pattern  string   // a regular expression that the whole string must match
-	Enum     []string // the only values of a string
-	Of       string   // the shape of a list's items or a map's values; "" for structs
-	Keys     string   // the shape of a map's keys
+	// Pattern is a regular expression in RE2's syntax. The whole string must
+	// match, a line break at its end too: the models' patterns tell all of a
+	// value, whether they have anchors or not.
+	Pattern string
+	Enum    []string // the only values of a string
+	Of      string   // the shape of a list's items or a map's values; "" for structs
+	Keys    string   // the shape of a map's keys
 }
 
 // plan says how to fill values of one Go type from JSON. It is made once, so

@@ -28,7 +28,8 @@ var headers = []struct {
 	{"trailing comma", good + ",", false},
 	{"short credential", strings.Replace(good, "/ivs", "", 1), false},
 	{"long credential", strings.Replace(good, "/ivs", "/ivs/x", 1), false},
-	{"other terminator", strings.Replace(good, "aws4_request", "aws5_request", 1), false},
+	{"other terminator", strings.Replace(good, "aws4_request", "aws5_request", 1), true}, // refused with the scope
+	{"SigV4A", strings.Replace(good, algorithm, "AWS4-ECDSA-P256-SHA256", 1), false},
 	{"odd date", strings.Replace(good, "20260301", "2026-3-1", 1), false},
 	{"no access key", strings.Replace(good, "AKID", "", 1), false},
 	{"long access key", strings.Replace(good, "AKID", strings.Repeat("A", 129), 1), false},
@@ -55,7 +56,10 @@ func TestParseAuthorization(t *testing.T) {
 		}
 	}
 	got, err := parseAuthorization(good)
-	want := &signature{"AKID", "20260301", "us-east-1", "ivs", []string{"content-type", "host", "x-amz-date"}, digits}
+	want := &signature{
+		accessKeyID: "AKID", date: "20260301", region: "us-east-1", service: "ivs", terminator: "aws4_request",
+		signedHeaders: []string{"content-type", "host", "x-amz-date"}, hex: digits,
+	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}

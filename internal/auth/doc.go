@@ -1,6 +1,7 @@
 // Package auth decides who may do what.
 //
-//	Authorization header ─→ SigV4.Verify ─→ access key id   (control API)
+//	signed request ─→ SigV4.Verify ─→ access key id   (control API)
+//	playback token ─→ VerifyPlaybackToken ─→ claims  (private channels)
 //	payload ─→ Sealer.Seal ─→ token ─→ Sealer.Open ─→ payload (page tokens, playback URLs)
 //
 // It knows no resource: it turns bytes that somebody sent into a fact about who

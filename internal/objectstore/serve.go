@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -29,9 +28,12 @@ type ServeConfig struct {
 	// Dir holds the buckets, an absolute path; it is made when missing. Objects
 	// are plain files, <Dir>/<bucket>/<key>.
 	Dir string
-	// AccessKeyID and SecretAccessKey are the only account's.
+	// AccessKeyID and SecretAccessKey are the server's own account.
 	AccessKeyID, SecretAccessKey string
-	Region                       string
+	// Secret finds the secret of any other account's access key. It may be
+	// called from several goroutines at once. It may be nil.
+	Secret func(accessKeyID string) (secret string, ok bool)
+	Region string
 	// PublicRecordings lets anybody list and read the objects below ivs/ in
 	// every bucket.
 	PublicRecordings bool
@@ -80,13 +82,10 @@ func Serve(ctx context.Context, cfg ServeConfig) error {
 	// on a socket of its own behind this package's server.
 	socket := socketName()
 	listening := make(chan struct{})
-	account := auth.NewIAMServiceSingle(auth.Account{
-		Access: cfg.AccessKeyID, Secret: cfg.SecretAccessKey, Role: auth.RoleAdmin,
-	})
 	gateway := embedgw.Config{
 		RootUserAccess:    cfg.AccessKeyID,
 		RootUserSecret:    cfg.SecretAccessKey,
-		IAMService:        account,
+		IAMService:        newAccounts(&cfg),
 		Region:            cfg.Region,
 		Ports:             []string{socket},
 		SocketPerm:        "0600",
