@@ -11,6 +11,7 @@ import (
 
 	"anabranch/internal/disk/disktest"
 	"anabranch/internal/media"
+	"anabranch/internal/packager"
 	"anabranch/internal/resource"
 )
 
@@ -34,6 +35,7 @@ func TestGoldenTree(t *testing.T) {
 			g.c.stream.Channel.ContainerFormat = resource.FragmentedMP4
 			g.twoStreams(t)
 		}},
+		{"adbreaks", func(t *testing.T, g *goldenTree) { g.adBreaks(t) }},
 		{"bare", func(t *testing.T, g *goldenTree) {
 			g.c.stream.Configuration.Rendition.Selection = "NONE"
 			g.c.broadcast(t, g.r, 40)
@@ -112,6 +114,32 @@ func (g *goldenTree) twoStreams(t *testing.T) {
 		}
 		time.Sleep(ch.Duration.Duration(media.VideoRate))
 	}
+	take.End()
+	time.Sleep(2 * time.Minute)
+	g.look("ended")
+}
+
+// adBreaks shoots 14 s with an ad break from the third second to the seventh, looks
+// while a second break goes on, which ends in the gap, and shoots a little more.
+func (g *goldenTree) adBreaks(t *testing.T) {
+	take := g.r.Begin(g.c.stream)
+	b := packager.AdBreak{ID: "Zx81kQm0pLw4", Start: time.Now().Add(2 * time.Second), Planned: 3 * time.Second}
+	g.c.shoot(t, take, 6)
+	take.AdBreak(b)
+	g.c.shoot(t, take, 12)
+	b.End = time.Now()
+	take.AdBreak(b)
+	g.c.shoot(t, take, 6)
+	b = packager.AdBreak{ID: "yW2mbn0pLw5q", Start: time.Now(), Planned: 10 * time.Second}
+	take.AdBreak(b)
+	g.c.shoot(t, take, 18)
+	take.End()
+	g.look("away in a break")
+	time.Sleep(5*time.Second + 250*time.Millisecond)
+	g.c = g.c.again()
+	take = g.r.Begin(g.c.stream)
+	take.AdBreak(b.Closed(b.Start.Add(b.Planned)))
+	g.c.shoot(t, take, 6)
 	take.End()
 	time.Sleep(2 * time.Minute)
 	g.look("ended")

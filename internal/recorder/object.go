@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// minObject is how long an object lasts at least, unless its stream ends.
+	// minObject is how long an object lasts at least, unless its stream ends, or
+	// an ad break begins or ends.
 	minObject = 10 * media.VideoRate
 	// maxObject is how long it lasts at most.
 	maxObject = 20 * media.VideoRate

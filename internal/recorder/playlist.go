@@ -19,7 +19,8 @@ type playlists struct {
 	target  int     // EXT-X-TARGETDURATION in seconds
 	headers []header
 	objects []object
-	final   bool // no object will follow
+	marks   []marked // of ad breaks
+	final   bool     // no object will follow
 	now     time.Time
 }
 
@@ -43,13 +44,16 @@ func (p *playlists) media() []byte {
 	fmt.Fprintf(&b, "#ID3-EQUIV-TDTG:%s\n", p.now.UTC().Format("2006-01-02T15:04:05"))
 	b.WriteString("#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-MEDIA-SEQUENCE:0\n")
 	fmt.Fprintf(&b, "#EXT-X-NET-LIVE-VIDEO-ELAPSED-SECS:0.000\n#EXT-X-NET-LIVE-VIDEO-TOTAL-SECS:%.3f\n", seconds(total))
+	marks := p.marks
 	for i := range p.objects {
 		o := &p.objects[i]
 		p.begin(&b, i, false)
+		marks = adBreaks(&b, marks, o.N)
 		entry(&b, o.Time, o.Duration)
 		b.WriteString(p.objectName(o.N) + "\n")
 	}
 	if p.final {
+		adBreaks(&b, marks, math.MaxInt)
 		b.WriteString("#EXT-X-ENDLIST\n")
 	}
 	return b.Bytes()
@@ -69,10 +73,12 @@ func (p *playlists) ranges() []byte {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#EXTM3U\n#EXT-X-VERSION:%d\n#EXT-X-TARGETDURATION:%d\n#EXT-X-PLAYLIST-TYPE:VOD\n", version, p.target)
+	marks := p.marks
 	for i := range p.objects {
 		o := &p.objects[i]
 		name := p.objectName(o.N)
 		p.begin(&b, i, true)
+		marks = adBreaks(&b, marks, o.N)
 		at, offset := o.Time, int64(0)
 		for _, piece := range o.pieces {
 			duration := media.Ticks(piece.Duration)
@@ -80,6 +86,9 @@ func (p *playlists) ranges() []byte {
 			fmt.Fprintf(&b, "#EXT-X-BYTERANGE:%d@%d\n%s\n", piece.Size, offset, name)
 			at, offset = at.Add(duration.Duration(media.VideoRate)), offset+int64(piece.Size)
 		}
+	}
+	if p.final {
+		adBreaks(&b, marks, math.MaxInt)
 	}
 	b.WriteString("#EXT-X-ENDLIST\n")
 	return b.Bytes()

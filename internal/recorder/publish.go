@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"anabranch/internal/resource"
@@ -24,6 +25,10 @@ func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 	rec.mu.Lock()
 	p := playlists{begun: rec.begun, name: rec.rendition(), rate: rec.frameRate(), target: rec.target, final: final, now: time.Now()}
 	p.headers, p.objects = rec.headers, rec.objects[:rec.stored()] // what is stored does not change any more
+	p.marks = slices.Clone(rec.marks)
+	if final {
+		p.marks = rec.allMarks()
+	}
 	folder := rec.mediaKey("")
 	rec.mu.Unlock()
 

@@ -158,7 +158,7 @@ func (rec *recording) owe(r record) {
 // join journals that t's media follows. It comes with the first part, so that
 // a stream without media leaves no trace.
 func (rec *recording) join(t *Take, at time.Time) error {
-	err := rec.record(&joined{ID: t.stream.ID, At: at, Provisional: t.provisional, Object: rec.nextObject()})
+	err := rec.record(&joined{ID: t.stream.ID, At: at, Provisional: t.provisional, Object: rec.nextObject(), PostRoll: t.stream.PostRoll})
 	if err != nil {
 		return err
 	}

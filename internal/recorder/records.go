@@ -41,6 +41,9 @@ type joined struct {
 	Provisional bool `json:"provisional,omitempty"`
 	// Object is the number of the stream's first object.
 	Object int `json:"object"`
+	// PostRoll is how long the ad break is that follows the recording if this is
+	// its last stream, 0 for none.
+	PostRoll time.Duration `json:"postRoll,omitempty"`
 }
 
 // settled says whether the provisional stream stays in the recording.
@@ -140,6 +143,7 @@ const (
 	kindCut      = 'x'
 	kindDone     = 'd'
 	kindEnding   = 'e'
+	kindMarked   = 'a'
 )
 
 func (*begun) kind() byte    { return kindBegun }
@@ -154,6 +158,7 @@ func (*closed) kind() byte   { return kindClosed }
 func (*cut) kind() byte      { return kindCut }
 func (*done) kind() byte     { return kindDone }
 func (*ending) kind() byte   { return kindEnding }
+func (*marked) kind() byte   { return kindMarked }
 
 // encode is the record's form in the journal.
 func encode(r record) ([]byte, error) {
@@ -199,6 +204,8 @@ func decode(b []byte) (record, error) {
 		r = &done{}
 	case kindEnding:
 		r = &ending{}
+	case kindMarked:
+		r = &marked{}
 	default:
 		return nil, fmt.Errorf("journal record %q is of no known kind", b[0])
 	}

@@ -40,6 +40,9 @@ var someRecords = []record{
 	&settled{Keep: false},
 	&opened{N: 1},
 	&cut{N: 1},
+	&marked{packager.AdBreak{ID: "Zx81kQm0pLw4", Start: time.UnixMilli(1772359207412).UTC(), Planned: 30 * time.Second}, 1},
+	&marked{packager.AdBreak{ID: "Zx81kQm0pLw4", Start: time.UnixMilli(1772359207412).UTC(), Planned: 30 * time.Second,
+		End: time.UnixMilli(1772359237512).UTC()}, 2},
 	&ending{At: time.Date(2026, 3, 1, 11, 0, 7, 0, time.UTC), Failure: "disk", Refused: true},
 }
 

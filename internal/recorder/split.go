@@ -80,8 +80,8 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 	if at, some := rec.position(); some {
 		later = at - o.Start
 	}
-	begins := joined{ID: t.stream.ID, At: o.Time, Provisional: !fresh, Object: rec.nextObject()}
-	if err := rec.adoptObject(&begins, old, o, m, by, later); err != nil {
+	begins := joined{ID: t.stream.ID, At: o.Time, Provisional: !fresh, Object: rec.nextObject(), PostRoll: t.stream.PostRoll}
+	if err := rec.adoptObject(t, &begins, old, o, m, by, later); err != nil {
 		switch {
 		case fresh:
 			_ = rec.removeSpool() // as above
@@ -113,7 +113,7 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 
 // adoptObject journals that o's stream begins, with o, which is moved on the
 // timeline, and moves the file.
-func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *measured, by shift, later media.Ticks) error {
+func (rec *recording) adoptObject(t *Take, begins *joined, old *recording, o *object, m *measured, by shift, later media.Ticks) error {
 	n := begins.Object
 	records := []record{begins}
 	if rec.measured == nil {
@@ -127,6 +127,7 @@ func (rec *recording) adoptObject(begins *joined, old *recording, o *object, m *
 			headers++
 		}
 	}
+	records = append(records, rec.marksFor(t.adBreak)...)
 	records = append(records, &opened{N: n, Discontinuity: len(rec.objects) > 0, Header: max(0, headers-1)})
 	for _, p := range o.parts {
 		p.Object, p.TS, p.Start = n, by.apply(p.TS), p.Start+later

@@ -20,8 +20,9 @@ type state struct {
 	target   int       // EXT-X-TARGETDURATION in seconds, 0 until fixed
 	headers  []header
 	objects  []object
-	inBucket int // how many objects, from the first on, are stored
-	onDisk   int // the number of the first object that may not be on the disk
+	marks    []marked // in the order of their objects
+	inBucket int      // how many objects, from the first on, are stored
+	onDisk   int      // the number of the first object that may not be on the disk
 	ending   *ending
 	waiting  int64 // bytes of media that are not stored
 
@@ -60,6 +61,7 @@ func (d *settled) apply(s *state) error {
 		s.waiting -= s.objects[n+i].Size
 	}
 	s.objects = s.objects[:n]
+	s.unmark(j.Object)
 	s.streams = s.streams[:len(s.streams)-1]
 	return nil
 }

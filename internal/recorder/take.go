@@ -14,6 +14,7 @@ type Stream struct {
 	Channel       resource.Channel
 	Configuration resource.RecordingConfiguration
 	Description   media.Description
+	PostRoll      time.Duration // of the ad break behind its end, 0 for none
 }
 
 // Take is a stream's stay in a recording. It is not for concurrent use.
@@ -33,6 +34,10 @@ type Take struct {
 	// others are the recordings that t may belong to besides rec, as long as
 	// that is in doubt. They are guarded by the recorder's mutex.
 	others []*recording
+
+	// adBreak is the newest ad break of the stream, as of the last part; coming
+	// as of the next. They are nil before the first.
+	adBreak, coming *packager.AdBreak
 
 	// What follows is the recording's, guarded by its mutex.
 	joined, provisional bool
@@ -57,6 +62,7 @@ func (t *Take) Write(c *packager.Chunk, cmaf []byte) error {
 		t.measuring = false
 		t.settle(t.gop.measure())
 	}
+	t.adBreak = t.coming // what settles goes by the parts before
 	if !t.joined {
 		t.err = t.r.ensure(t, c.Time)
 	}
@@ -70,6 +76,15 @@ func (t *Take) Write(c *packager.Chunk, cmaf []byte) error {
 		t.over()
 	}
 	return t.err
+}
+
+// AdBreak says which ad break the stream is in, or was in last. It comes before
+// the Write of the part that a break begins with, or that follows it: both begin
+// a segment, with a key frame.
+func (t *Take) AdBreak(b packager.AdBreak) {
+	if t.coming == nil || *t.coming != b {
+		t.coming = &b
+	}
 }
 
 // End says that the stream ended: the reconnect window begins.

@@ -40,8 +40,17 @@ func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
 	if t.by != 0 {
 		c = c.Moved(t.by, &t.moved)
 	}
-	if o := rec.open(); o != nil && rec.mustCut(t, o, c) {
+	var marks []record
+	if c.Segment && c.Independent {
+		marks = rec.marksFor(t.adBreak)
+	}
+	if o := rec.open(); o != nil && (len(marks) > 0 || rec.mustCut(t, o, c)) {
 		if err := rec.closeObject(0); err != nil {
+			return rec.fail(err)
+		}
+	}
+	for _, m := range marks {
+		if err := rec.record(m); err != nil {
 			return rec.fail(err)
 		}
 	}
