@@ -34,6 +34,8 @@ type Config struct {
 	Region     string `name:"region" default:"us-east-1" help:"Region in ARNs."`
 	AccountID  string `name:"account-id" default:"123456789012" help:"Account in ARNs."`
 
+	Credentials string `name:"credentials" placeholder:"FILE" help:"Access keys in the AWS shared-credentials format, one in each section; read anew when it changes. One is made in the data folder when not given."`
+
 	S3Endpoint       string `name:"s3-endpoint" placeholder:"URL" help:"S3 endpoint to record to, instead of the embedded one. Credentials come from the usual AWS variables."`
 	S3Region         string `name:"s3-region" placeholder:"REGION" help:"Region of --s3-endpoint; AWS_REGION, else --region, when not given."`
 	PublicRecordings bool   `name:"public-recordings" help:"Let anybody list and play the recordings in the embedded buckets."`
@@ -42,15 +44,20 @@ type Config struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM. Without one a self-signed certificate is made."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Key of --tls-cert in PEM."`
 
+	Limits Limits `name:"limits" placeholder:"LIMITS" help:"Quotas and rates that the API keeps, none when not given: aws for the documented ones of IVS, or single ones, or both, such as aws,channels=50,CreateChannel=20."`
+
 	LiveGrace time.Duration `name:"live-grace" default:"15s" help:"How long at least a live playlist waits for a dropped broadcaster."`
+
+	GeoDB          string   `name:"geo-db" placeholder:"FILE" help:"MaxMind DB file that tells countries, for playback restriction policies. Without one every viewer's country is unknown, and allowed."`
+	TrustedProxies Networks `name:"trusted-proxies" placeholder:"CIDR,..." help:"Networks of the proxies whose X-Forwarded-For tells where a viewer is."`
 
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" help:"Format of the log: text or json."`
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 
 	// AccessKeyID and SecretAccessKey are what calls of the API are signed
-	// with. They come from ANABRANCH_ACCESS_KEY_ID and
-	// ANABRANCH_SECRET_ACCESS_KEY alone, because other users of the machine can
-	// see flags. When empty they are made once and kept in the data folder.
+	// with, beside those of Credentials. They come from
+	// ANABRANCH_ACCESS_KEY_ID and ANABRANCH_SECRET_ACCESS_KEY alone, because
+	// other users of the machine can see flags.
 	AccessKeyID     string `kong:"-"`
 	SecretAccessKey string `kong:"-"`
 }
@@ -84,7 +91,7 @@ func nameVariables(k *kong.Kong) error {
 // prepare makes paths absolute, reads the credentials' variables and checks
 // every setting. Errors name the flag.
 func (c *Config) prepare() error {
-	for _, path := range []*string{&c.DataDir, &c.TLSCert, &c.TLSKey} {
+	for _, path := range []*string{&c.DataDir, &c.Credentials, &c.TLSCert, &c.TLSKey, &c.GeoDB} {
 		if *path == "" {
 			continue
 		}

@@ -145,6 +145,12 @@ func TestValidate(t *testing.T) {
 		{"--tls-cert c.pem", "--tls-key"},
 		{"--live-grace -1s", "--live-grace"},
 		{"--live-grace 48h", "--live-grace"},
+		{"--limits aws", ""},
+		{"--limits channels=50,CreateChannel=0", ""},
+		{"--limits channels", "--limits"},
+		{"--limits channels=-1", "--limits"},
+		{"--limits chanels=1", "--limits"},
+		{"--limits gcp", "--limits"},
 		{"--log-format xml", "--log-format"},
 		{"--nothing", "--nothing"},
 	}
@@ -165,14 +171,14 @@ func TestValidate(t *testing.T) {
 func TestPrepare(t *testing.T) {
 	t.Setenv("ANABRANCH_ACCESS_KEY_ID", "AKIDTEST")
 	t.Setenv("ANABRANCH_SECRET_ACCESS_KEY", "hush")
-	cfg, err := parse(t, "--tls-cert", "c.pem", "--tls-key", "k.pem", "--public-url", "https://x.example/")
+	cfg, err := parse(t, "--credentials", "keys", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--public-url", "https://x.example/")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := cfg.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{cfg.DataDir, cfg.TLSCert, cfg.TLSKey} {
+	for _, path := range []string{cfg.DataDir, cfg.Credentials, cfg.TLSCert, cfg.TLSKey} {
 		if !filepath.IsAbs(path) {
 			t.Errorf("%s is not absolute", path)
 		}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/config"
 )
 
 func openTestDir(t *testing.T) *dataDir {
@@ -46,50 +44,6 @@ func private(t *testing.T, path string) {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		t.Errorf("%s has mode %v", path, info.Mode())
-	}
-}
-
-func TestCredentials(t *testing.T) {
-	dir := openTestDir(t)
-	made, err := openCredentials(dir, &Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	private(t, dir.path)
-	private(t, made.file)
-	again, err := openCredentials(dir, &Config{})
-	if err != nil || again != made {
-		t.Errorf("second start: %v (%v), want the same", again.accessKeyID, err)
-	}
-
-	// The file is what AWS clients read.
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", made.file)
-	loaded, err := config.LoadDefaultConfig(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	read, err := loaded.Credentials.Retrieve(t.Context())
-	if err != nil || read.AccessKeyID != made.accessKeyID || read.SecretAccessKey != made.secretAccessKey {
-		t.Errorf("the SDK reads %v (%v), want %v", read.AccessKeyID, err, made.accessKeyID)
-	}
-
-	given, err := openCredentials(dir, &Config{AccessKeyID: "AKIDTEST", SecretAccessKey: "hush"})
-	if err != nil || given != (credentials{"AKIDTEST", "hush", ""}) {
-		t.Errorf("given credentials: %+v (%v)", given, err)
-	}
-
-	byHand := "# mine\n[other]\naws_access_key_id=no\n[default]\n aws_secret_access_key = a=b \naws_access_key_id=MINE\n"
-	if err := dir.write("credentials", []byte(byHand)); err != nil {
-		t.Fatal(err)
-	}
-	if c, err := openCredentials(dir, &Config{}); err != nil || c.accessKeyID != "MINE" || c.secretAccessKey != "a=b" {
-		t.Errorf("written by hand: %+v (%v)", c, err)
-	}
-	if err := dir.write("credentials", []byte("[default]\n")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openCredentials(dir, &Config{}); err == nil {
-		t.Error("an empty profile is taken")
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"anabranch/internal/broadcast"
 	"anabranch/internal/disk"
 	"anabranch/internal/media"
+	"anabranch/internal/playback"
 	"anabranch/internal/recorder"
 	"anabranch/internal/resource"
 	"anabranch/internal/store"
@@ -124,7 +125,7 @@ func (s *studio) start() {
 			Log:        log,
 			Services: []api.Service{lowlatency.Service(lowlatency.Config{
 				Place: place, Endpoints: lowlatency.Endpoints{PlaybackURL: func(string) string { return "" }},
-				Store: db, OnAir: channels, Sealer: auth.NewSealer([]byte("key")), ConfigurationCreated: func() {},
+				Store: db, OnAir: onAir{channels, playback.NewViews()}, Sealer: auth.NewSealer([]byte("key")), ConfigurationCreated: func() {},
 			})},
 		})},
 	})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -57,13 +58,11 @@ func connect(ctx context.Context, cfg *Config, endpoint string) (*client, error)
 		return nil, fmt.Errorf("read addresses of the server: %w", err)
 	}
 	c.base, c.from, c.region = "http://"+e.HTTP, "as "+name+" says", e.Region
-	secret := credentials{accessKeyID: cfg.AccessKeyID, secretAccessKey: cfg.SecretAccessKey}
-	if secret.accessKeyID == "" {
-		text, err := os.ReadFile(filepath.Join(cfg.DataDir, credentialsFile))
-		if err != nil {
-			return nil, fmt.Errorf("read credentials: %w", err)
-		}
-		secret = parseCredentials(text)
+	secret, err := ownCredentials(
+		credentials{accessKeyID: cfg.AccessKeyID, secretAccessKey: cfg.SecretAccessKey},
+		cmp.Or(cfg.Credentials, filepath.Join(cfg.DataDir, credentialsFile)))
+	if err != nil {
+		return nil, err
 	}
 	c.credentials = aws.Credentials{AccessKeyID: secret.accessKeyID, SecretAccessKey: secret.secretAccessKey}
 	return c, nil

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -44,7 +45,9 @@ type server struct {
 	cfg         Config // prepared
 	log         *slog.Logger
 	dir         *dataDir
-	credentials credentials
+	keys        *keyring
+	credentials credentials // of whoever runs the server
+	s3Account   credentials // the server's own with the embedded S3 endpoint
 	place       resource.Place
 	sockets     listeners
 	endpoints   Endpoints
@@ -55,10 +58,14 @@ type server struct {
 	recorder *recorder.Recorder
 	checker  *recorder.Checker
 	channels *broadcast.Manager
-	rtmp     *ingest.RTMPServer
-	tlsPort  *tlsPort
-	http     *http.Server
-	admin    *admin
+	gate     *playback.Gate
+	views    *playback.Views
+	// countries is nil without --geo-db.
+	countries *playback.Countries
+	rtmp      *ingest.RTMPServer
+	tlsPort   *tlsPort
+	http      *http.Server
+	admin     *admin
 }
 
 // serve is Run, with a callback for when the server is ready.
@@ -81,7 +88,9 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, ready func(*server
 	s.endpoints = s.sockets.endpoints()
 	s.endpoints.Region = cfg.Region
 	s.publicURL = publicURL(&cfg, s.endpoints)
-	if s.store, err = store.Open(ctx, store.Config{Path: s.dir.file("anabranch.db"), Log: log}); err != nil {
+	if s.store, err = store.Open(ctx, store.Config{
+		Path: s.dir.file("anabranch.db"), Quotas: cfg.Limits.quotas(), Log: log,
+	}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
@@ -105,9 +114,11 @@ func serve(ctx context.Context, cfg Config, log *slog.Logger, ready func(*server
 
 // assemble makes every part of those it leans on. None runs yet.
 func (s *server) assemble(ctx context.Context) (err error) {
-	if s.credentials, err = openCredentials(s.dir, &s.cfg); err != nil {
+	if s.keys, err = openKeyring(s.dir, &s.cfg, s.log); err != nil {
 		return err
 	}
+	s.credentials = s.keys.own
+	s.s3Account = newS3Account()
 	key, err := openSecretKey(s.dir)
 	if err != nil {
 		return err
@@ -132,7 +143,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.checker = &recorder.Checker{Store: s.store, Objects: s.objects, Log: s.log}
 	if s.channels, err = broadcast.NewManager(ctx, broadcast.Config{
-		Dir: s.dir.file("live"), Grace: s.cfg.LiveGrace, MediaBase: playback.MediaBase,
+		Dir: s.dir.file("live"), Grace: s.cfg.LiveGrace, MaxStreams: s.cfg.Limits.quotas().ConcurrentStreams, MediaBase: playback.MediaBase,
 		Place: s.place, Sessions: s.store, Recorder: s.recorder, Log: s.log,
 	}); err != nil {
 		return err
@@ -141,6 +152,14 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	s.tlsPort = newTLSPort(s.sockets.rtmps, cert, func(ctx context.Context, conn net.Conn) {
 		s.rtmp.ServeConn(ctx, conn, true)
 	}, s.log)
+	if s.gate, err = playback.OpenGate(ctx, s.store, s.log); err != nil {
+		return err
+	}
+	if s.cfg.GeoDB != "" {
+		if s.countries, err = playback.OpenCountries(s.cfg.GeoDB, s.log); err != nil {
+			return fmt.Errorf("--geo-db: %w", err)
+		}
+	}
 	handler, err := s.handler(sealer)
 	if err != nil {
 		return err
@@ -155,7 +174,7 @@ func (s *server) objectStore() objectstore.Config {
 	if s.cfg.S3Endpoint == "" {
 		return objectstore.Config{
 			Endpoint: "http://" + s.endpoints.S3, Region: s.cfg.Region, PathStyle: true, Root: s.dir.file("buckets"),
-			AccessKeyID: s.credentials.accessKeyID, SecretAccessKey: s.credentials.secretAccessKey,
+			AccessKeyID: s.s3Account.accessKeyID, SecretAccessKey: s.s3Account.secretAccessKey,
 		}
 	}
 	u, _ := url.Parse(s.cfg.S3Endpoint) // it was checked
@@ -172,7 +191,12 @@ func (s *server) objectStore() objectstore.Config {
 func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
 	playbackPath := func(channelID string) string { return playback.Path(s.place, channelID) }
 	mux := http.NewServeMux()
-	playback.New(playback.Config{Place: s.place, Channels: s.channels, Sealer: sealer, Log: s.log}).Register(mux)
+	player := playback.New(playback.Config{
+		Place: s.place, Channels: s.channels, Gate: s.gate, Sealer: sealer,
+		Countries: s.countries, TrustedProxies: s.cfg.TrustedProxies, Log: s.log,
+	})
+	player.Register(mux)
+	s.views = player.Views
 	_, tlsPort, _ := net.SplitHostPort(s.endpoints.RTMPS)
 	pages, err := console.New(console.Config{PlaybackPath: playbackPath, Region: s.cfg.Region, HTTPSPort: tlsPort})
 	if err != nil {
@@ -184,25 +208,37 @@ func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
 		Store: s.store, Spool: s.recorder, Objects: s.objects, Sealer: sealer, Log: s.log,
 	})
 	shelf.Register(mux)
-	mux.Handle("/", api.New(api.Config{
-		Signatures: &auth.SigV4{
-			Region: s.cfg.Region, Service: "ivs",
-			Secret: func(id string) (string, bool) {
-				return s.credentials.secretAccessKey, id == s.credentials.accessKeyID
-			},
-		},
-		Log: s.log,
+	operations := api.New(api.Config{
+		Signatures: &auth.SigV4{Region: s.cfg.Region, Service: "ivs", Secret: s.keys.secret},
+		Log:        s.log, Rates: s.cfg.Limits.rates(),
 		Services: []api.Service{lowlatency.Service(lowlatency.Config{
 			Place: s.place,
 			Endpoints: lowlatency.Endpoints{
 				IngestHost: s.cfg.PublicHost, SRTHost: s.cfg.PublicHost,
 				PlaybackURL: func(channelID string) string { return s.publicURL + playbackPath(channelID) },
 			},
-			Store: s.store, OnAir: s.channels, Sealer: sealer, ConfigurationCreated: s.checker.Poke,
+			Store: gatedStore{s.store, s.gate}, OnAir: onAir{s.channels, s.views}, Sealer: sealer, ConfigurationCreated: s.checker.Poke,
 		}), shelf.Service()},
-	}))
-	return mux, nil
+	})
+	mux.Handle("/", operations)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Paths with empty or dot segments are nobody's. The mux would redirect to
+		// another, for which no signature was made.
+		if clean := path.Clean(r.URL.Path); clean == r.URL.Path || clean+"/" == r.URL.Path {
+			mux.ServeHTTP(w, r)
+		} else {
+			operations.ServeHTTP(w, r)
+		}
+	}), nil
 }
+
+// onAir is what the API asks of the channels on air.
+type onAir struct {
+	*broadcast.Manager
+	views *playback.Views
+}
+
+func (o onAir) Viewers(channel resource.ARN) int { return o.views.Viewers(channel) }
 
 // start starts the parts, each after those it leans on. The end of a broadcast
 // is told to its publisher, so RTMP outlives the broadcasts; what it has sent
@@ -220,6 +256,11 @@ func (s *server) start(p *parts) {
 	p.start("RTMP", func(ctx context.Context) error { return s.rtmp.Run(ctx, s.sockets.rtmp) })
 	p.start("TLS port", s.tlsPort.Run)
 	p.start("broadcasts", s.channels.Run)
+	p.start("count of views", s.views.Run)
+	p.start("who may watch", s.gate.Run)
+	if s.countries != nil {
+		p.start("countries", s.countries.Run)
+	}
 	p.start("HTTP", func(ctx context.Context) error {
 		return serveHTTP(ctx, s.http, s.sockets.http, s.tlsPort.HTTP())
 	})
@@ -231,7 +272,7 @@ func (s *server) startObjectStore(p *parts) {
 	p.start("S3 endpoint", func(ctx context.Context) error {
 		return objectstore.Serve(ctx, objectstore.ServeConfig{
 			Listener: s.sockets.s3, Dir: s.dir.file("buckets"), Region: s.cfg.Region,
-			AccessKeyID: s.credentials.accessKeyID, SecretAccessKey: s.credentials.secretAccessKey,
+			AccessKeyID: s.s3Account.accessKeyID, SecretAccessKey: s.s3Account.secretAccessKey, Secret: s.keys.secret,
 			PublicRecordings: s.cfg.PublicRecordings,
 			Ready:            func() { close(answers) },
 			Log:              s.log,
@@ -257,6 +298,9 @@ func (s *server) announce() error {
 			s.credentials.file, s.cfg.Region, e.HTTP)
 		if e.S3 != "" {
 			use += " AWS_ENDPOINT_URL_S3=http://" + e.S3
+		}
+		if profile := s.credentials.profile; profile != "default" {
+			use += " AWS_PROFILE=" + profile
 		}
 		s.log.Info("to use the AWS CLI and SDKs: "+use, "then", "aws ivs list-channels")
 	}

@@ -158,6 +158,26 @@ func TestServeFailsReadably(t *testing.T) {
 	startServer(t, dir)
 }
 
+// A path that is not in its normal form is answered like any other that is
+// unknown, not with a redirect.
+func TestOddPaths(t *testing.T) {
+	s, _ := startServer(t, filepath.Join(t.TempDir(), "data"))
+	for _, path := range []string{"//CreateChannel", "/./CreateChannel", "/x/../CreateChannel", "/watch/%2e%2e/CreateChannel", "/CreateChannel/", "/CreateChannel//", "/nothing"} {
+		r, err := http.NewRequest("POST", "http://"+s.endpoints.HTTP+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound || resp.Header.Get("x-amzn-ErrorType") != "UnknownOperationException" {
+			t.Errorf("%s: %s, sent to %q", path, resp.Status, resp.Header.Get("Location"))
+		}
+	}
+}
+
 func TestPublicURL(t *testing.T) {
 	e := Endpoints{HTTP: "127.0.0.1:7080", RTMPS: "127.0.0.1:7443"}
 	cases := []struct {

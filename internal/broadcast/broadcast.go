@@ -26,12 +26,15 @@ type Broadcast struct {
 	log  *slog.Logger
 	view atomic.Pointer[View]
 
+	metadata allowance // m.mu guards it
+
 	// mu guards what follows. Media is written under the feed's mutex alone.
 	mu       sync.Mutex
 	channel  resource.Channel
 	feed     *Feed            // nil while nobody publishes
 	window   *packager.Window // nil while off air
 	patience time.Duration    // how long the window waits for a publisher
+	postRoll time.Duration    // of the ad break behind the end, 0 for none
 	expiry   *time.Timer      // runs while it waits
 	deadline time.Time        // when it expires
 	closed   bool             // the server stops
@@ -110,7 +113,7 @@ func (b *Broadcast) current() *Feed {
 func (b *Broadcast) begin(f *Feed) (*packager.Window, media.Ticks, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.channel = f.session.Channel
+	b.channel, b.postRoll = f.session.Channel, f.postRoll
 	b.patience = b.m.Grace
 	if rc := f.session.RecordingConfiguration; rc != nil {
 		b.patience = max(b.patience, rc.ReconnectWindow())
@@ -133,6 +136,7 @@ func (b *Broadcast) begin(f *Feed) (*packager.Window, media.Ticks, error) {
 		start = max(start, at)
 	}
 	b.publishView(f.id)
+	b.window.SetMediaBase(b.m.MediaBase(&b.channel))
 	return b.window, start, nil
 }
 
@@ -182,30 +186,37 @@ func (b *Broadcast) expire() {
 		}
 		return
 	}
-	if err := b.window.End(); err != nil {
-		b.log.Error("live playlist cannot be ended", "error", err)
-	}
+	b.endPlaylist()
 	b.log.Info("broadcast ended")
 	b.wait(afterlife)
 }
 
-// changed ends a broadcast at once when its channel is gone or is delivered in
-// another way from now on.
+// changed lets a change of who may watch count at once, and ends a broadcast
+// whose channel is gone or is delivered in another way from now on.
 func (b *Broadcast) changed(ch resource.Channel) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.channel
-	if b.feed != nil || b.window == nil || b.closed {
+	if b.window == nil || b.closed {
 		return
 	}
-	b.channel = ch
+	if ch.ARN != "" {
+		// Before the publisher is looked at: one who connects just now may leave
+		// again before the stream is on air.
+		b.channel = ch
+		b.publishView(b.view.Load().StreamID)
+		b.window.SetMediaBase(b.m.MediaBase(&ch))
+	}
+	if b.feed != nil {
+		return
+	}
 	switch {
 	case ch.ARN == "":
 		b.stopWaiting()
 		if err := b.remove(); err != nil {
 			b.log.Error("live window of deleted channel cannot be removed", "error", err)
 		}
-	case ch.Authorized != before.Authorized || ch.LatencyMode != before.LatencyMode:
+	case ch.LatencyMode != before.LatencyMode:
 		b.stopWaiting()
 		if err := b.window.End(); err != nil {
 			b.log.Error("live playlist cannot be ended", "error", err)

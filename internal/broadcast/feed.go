@@ -61,6 +61,8 @@ type Feed struct {
 	err      error         // why; set before done is closed
 	finished chan struct{} // closed when that is stored
 
+	inserting sync.Mutex // held while an ad break is inserted
+
 	// mu guards what follows: the session until it is open, then the path of
 	// the media.
 	mu        sync.Mutex
@@ -79,7 +81,8 @@ type Feed struct {
 	cutter    *packager.Cutter
 	cmaf      packager.CMAF
 	take      *recorder.Take
-	live      bool // Stream Start was told
+	postRoll  time.Duration // see Manager.postRoll
+	live      bool          // Stream Start was told
 }
 
 func newFeed(b *Broadcast) *Feed {
@@ -157,6 +160,7 @@ func (f *Feed) Describe(d media.Description) error {
 
 // begin puts the stream on air.
 func (f *Feed) begin() error {
+	f.postRoll = f.b.m.postRoll(f.b.m.ctx, &f.session.Channel)
 	window, start, err := f.b.begin(f)
 	if err != nil {
 		return err
@@ -168,7 +172,7 @@ func (f *Feed) begin() error {
 	f.clock = newClock(start, f.params.Rate(media.Audio))
 	if rc := f.session.RecordingConfiguration; rc != nil {
 		f.take = f.b.m.Recorder.Begin(recorder.Stream{
-			ID: f.id, Channel: f.session.Channel, Configuration: *rc, Description: f.described,
+			ID: f.id, Channel: f.session.Channel, Configuration: *rc, Description: f.described, PostRoll: f.postRoll,
 		})
 	}
 	return f.cutter.Begin(f.params)
@@ -255,6 +259,9 @@ func (f *Feed) emit(c *packager.Chunk) error {
 		}
 	}
 	if f.take != nil {
+		if ad, ok := f.window.AdBreak(); ok {
+			f.take.AdBreak(ad)
+		}
 		if err := f.take.Write(c, data); err != nil {
 			f.take = nil // the recorder has said why; the stream goes on
 		}

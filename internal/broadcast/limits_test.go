@@ -296,3 +296,39 @@ func TestEndsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// A stream too many is refused and told of, and disturbs none of the others,
+// who may come back at any time.
+func TestConcurrentStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := startLimited(t, t.TempDir(), 2)
+		defer s.stop()
+		var streams []*broadcast.Feed
+		var keys []resource.StreamKey
+		for range 2 {
+			streams = append(streams, s.withChannel(false, nil).mustPublish())
+			keys = append(keys, s.key)
+		}
+		for range 3 { // told once a second
+			_, err := s.withChannel(false, nil).publish()
+			if r := refusal(err); r == nil || r.Code != broadcast.CodeRejected || !strings.Contains(r.Reason, "2 streams are on air") {
+				t.Errorf("the third publisher was told %v", err)
+			}
+			_, _ = s.publish()
+			want := []resource.LimitBreachDetail{{LimitName: "Concurrent Broadcasts", LimitValue: 2, ExceededBy: 1, LimitUnit: "active streams"}}
+			if got := s.breaches(""); !slices.Equal(got, want) && !slices.Equal(got[len(got)-1:], want) {
+				t.Errorf("told %+v", got)
+			}
+		}
+		if n := len(s.breaches("")); n != 3 {
+			t.Errorf("told %d times of three channels", n)
+		}
+
+		s.key = keys[0]
+		streams[0].Close(nil)
+		streams[0] = s.mustPublish()
+		streams[1].Close(nil)
+		s.withChannel(false, nil).mustPublish().Close(nil)
+		streams[0].Close(nil)
+	})
+}

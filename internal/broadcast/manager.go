@@ -25,8 +25,11 @@ type Sessions interface {
 	Channel(ctx context.Context, arn resource.ARN) (resource.Channel, error)
 	// RecordingConfiguration reads one; NotFound when there is none.
 	RecordingConfiguration(ctx context.Context, arn resource.ARN) (resource.RecordingConfiguration, error)
+	// AdConfiguration reads one; NotFound when there is none.
+	AdConfiguration(ctx context.Context, arn resource.ARN) (resource.AdConfiguration, error)
 	// BeginStream opens a session. Conflict when the channel has an open one,
-	// NotFound when channel or key are gone by now.
+	// NotFound when channel or key are gone by now, QuotaExceeded when
+	// Config.MaxStreams have begun.
 	BeginStream(ctx context.Context, channel resource.ARN, key, streamID string, at time.Time) (resource.StreamSession, error)
 	// SetIngestConfiguration stores what the publisher sends.
 	SetIngestConfiguration(ctx context.Context, streamID string, one *resource.IngestConfiguration, all *resource.IngestConfigurations) error
@@ -46,6 +49,9 @@ type Config struct {
 	// Grace is how long at least a live playlist waits for a dropped
 	// publisher.
 	Grace time.Duration
+	// MaxStreams is how many streams Sessions lets be on air at once; 0 is any
+	// number.
+	MaxStreams int
 	// MediaBase is what media URIs in a channel's playlists start with.
 	MediaBase func(ch *resource.Channel) string
 	Place     resource.Place
@@ -68,10 +74,11 @@ type Manager struct {
 	// mu guards what follows. It is never held across a call out of this
 	// package. A channel that was on air once stays in byID until it is
 	// deleted.
-	mu      sync.RWMutex
-	byID    map[string]*Broadcast
-	refused map[string]time.Time // when a refusal was told last, by channel
-	stopped bool
+	mu       sync.RWMutex
+	byID     map[string]*Broadcast
+	refused  map[string]time.Time // when a refusal was told last, by channel
+	stopped  bool
+	metadata allowance // of all channels together
 }
 
 // NewManager makes a Manager and recovers the broadcasts that a stop or a
@@ -161,9 +168,12 @@ func (m *Manager) recover(ctx context.Context, id string) error {
 		}
 		b.patience = max(m.Grace, rc.ReconnectWindow())
 	}
+	b.postRoll = m.postRoll(ctx, &channel)
 	m.byID[id] = b
 	b.publishView("")
+	b.mu.Lock()
 	b.wait(b.patience)
+	b.mu.Unlock()
 	m.Log.Info("live window recovered", "channel", id, "waits", b.patience)
 	return nil
 }

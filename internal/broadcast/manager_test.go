@@ -71,9 +71,17 @@ type station struct {
 
 func start(t *testing.T, dir string) *station {
 	t.Helper()
+	return startLimited(t, dir, 0)
+}
+
+// startLimited starts a station with a bound of the streams on air.
+func startLimited(t *testing.T, dir string, maxStreams int) *station {
+	t.Helper()
 	ctx := context.Background()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(dir, "db"), Log: log})
+	db, err := store.Open(ctx, store.Config{
+		Path: filepath.Join(dir, "db"), Quotas: store.Quotas{ConcurrentStreams: maxStreams}, Log: log,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +93,8 @@ func start(t *testing.T, dir string) *station {
 	}
 	sessions := &failing{Store: db}
 	m, err := broadcast.NewManager(ctx, broadcast.Config{
-		Dir: filepath.Join(dir, "live"), Grace: 15 * time.Second, Place: place,
-		MediaBase: func(*resource.Channel) string { return "" },
+		Dir: filepath.Join(dir, "live"), Grace: 15 * time.Second, MaxStreams: maxStreams, Place: place,
+		MediaBase: mediaBase,
 		Sessions:  sessions, Recorder: rec, Log: log,
 	})
 	if err != nil {

@@ -68,9 +68,18 @@ func (m *Manager) Publish(ctx context.Context, req Request) (*Feed, error) {
 func (m *Manager) refuse(ctx context.Context, ch resource.Channel, req Request, err error) error {
 	var refused *Refused
 	if !errors.As(err, &refused) {
-		if k := kindOf(err); k == resource.NotFound {
+		switch kindOf(err) {
+		case resource.NotFound:
 			refused = &Refused{Code: CodeRejected, Reason: "the stream key is not valid"}
-		} else {
+		case resource.QuotaExceeded:
+			refused = &Refused{
+				Code: CodeRejected, Reason: fmt.Sprintf("%d streams are on air, as many as may be", m.MaxStreams),
+				breach: &resource.LimitBreachDetail{
+					LimitName: resource.ConcurrentBroadcasts, LimitValue: int64(m.MaxStreams), ExceededBy: 1,
+					LimitUnit: resource.ActiveStreams, ChannelName: ch.Name,
+				},
+			}
+		default:
 			return err
 		}
 	}
@@ -87,7 +96,13 @@ func (m *Manager) refuse(ctx context.Context, ch resource.Channel, req Request, 
 		DetailType: resource.StreamStateChange, Time: resource.Time(time.Now()), Resource: ch.ARN,
 		Detail: resource.StreamStateDetail{EventName: resource.StreamFailure, ChannelName: ch.Name, Reason: refused.Reason},
 	}
-	if err := m.Sessions.AppendEvent(ctx, failure); err != nil {
+	err = m.Sessions.AppendEvent(ctx, failure)
+	if err == nil && refused.breach != nil {
+		metrics.LimitBreaches.WithLabelValues(refused.breach.LimitName).Inc()
+		failure.DetailType, failure.Detail = resource.LimitBreach, refused.breach
+		err = m.Sessions.AppendEvent(ctx, failure)
+	}
+	if err != nil {
 		m.Log.Error("refusal cannot be told", "channel", ch.ID(), "error", err)
 	}
 	return refused

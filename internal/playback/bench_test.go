@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"anabranch/internal/packager"
+	"anabranch/internal/resource"
 )
 
 // benchmarks are what viewers ask for all the time, of a stream of 5 Mbit/s.
@@ -29,11 +30,17 @@ func benchmarks(b *testing.B, run func(b *testing.B, st *station, target string)
 	}
 	segments := regexp.MustCompile(`(?m)^.*(/live/abc/(\d+)).m4s$`).FindAllSubmatch(text, -1)
 	newest := segments[len(segments)-1]
+	policy := resource.PlaybackRestrictionPolicy{AllowedOrigins: []string{"http://localhost"}, EnableStrictOriginEnforcement: true}
+	st.channel("private", 4, st.policy(policy, private))
+	restricted := st.tuneWith("private", st.rules.token(b, "private", `"aws:viewer-id":"alice","aws:maximum-resolution":"SD"`), "Sec-Fetch-Site", "same-origin")
+	parts := st.uris(restricted, "Sec-Fetch-Site", "same-origin")
 	for _, bm := range []struct{ name, target string }{
 		{"playlist", fmt.Sprintf("%s?_HLS_msn=%s&_HLS_part=11", st.tune("abc"), newest[2])},
 		{"part in memory", fmt.Sprintf("%s.11.m4s", newest[1])},
 		{"part on disk", fmt.Sprintf("%s.11.m4s", segments[0][1])},
 		{"segment", fmt.Sprintf("%s.m4s", segments[0][1])},
+		{"playlist of a restricted channel", restricted},
+		{"part of a restricted channel", parts[len(parts)-1]},
 	} {
 		b.Run(bm.name, func(b *testing.B) { run(b, st, bm.target) })
 	}
@@ -46,6 +53,7 @@ func BenchmarkHandler(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			r := httptest.NewRequest("GET", target, nil)
 			r.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
+			r.Header.Set("Origin", "http://localhost")
 			for w := (nobody{http.Header{}}); pb.Next(); clear(w.header) {
 				st.mux.ServeHTTP(w, r)
 			}
@@ -67,7 +75,7 @@ func BenchmarkSocket(b *testing.B) {
 	benchmarks(b, func(b *testing.B, st *station, target string) {
 		server := httptest.NewServer(st.mux)
 		defer server.Close()
-		request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n", target)
+		request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\r\n", target)
 		b.SetParallelism(32)
 		b.RunParallel(func(pb *testing.PB) {
 			conn, err := net.Dial("tcp", server.Listener.Addr().String())

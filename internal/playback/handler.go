@@ -12,8 +12,9 @@ import (
 const maxURI = 8 << 10
 
 // handler does what all requests of a kind have in common, and answers with
-// the error of serve.
-func (s *Server) handler(kind *metrics.Playback, serve func(*answer, *http.Request) error) http.Handler {
+// the error of serve. A browser's preflight is refused what check finds to be
+// of the wrong origin.
+func (s *Server) handler(kind *metrics.Playback, serve, check func(*answer, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w := &answer{ResponseWriter: rw, head: r.Method == http.MethodHead}
 		h := w.Header()
@@ -25,7 +26,11 @@ func (s *Server) handler(kind *metrics.Playback, serve func(*answer, *http.Reque
 		case len(r.RequestURI) > maxURI:
 			s.refuse(w, r, &refusal{code: codeTooLong, reason: "URI is too long"})
 		case r.Method == http.MethodOptions:
-			preflight(w)
+			if err := check(w, r); isOfOrigin(err) {
+				s.refuse(w, r, err)
+			} else {
+				preflight(w)
+			}
 		case r.Method != http.MethodGet && !w.head:
 			h["Allow"] = methods
 			s.refuse(w, r, &refusal{code: codeMethod, reason: "method is not allowed"})

@@ -329,13 +329,13 @@ func TestCounted(t *testing.T) {
 		{"the head of a playlist", func() { st.do("HEAD", list) }, map[string]float64{"requests playlist 2xx": 1}},
 		{"a known segment", func() { st.get(segment, "If-None-Match", "*") }, map[string]float64{"requests media 3xx": 1}},
 		{"a preflight", func() { st.do("OPTIONS", list) }, map[string]float64{"requests playlist 2xx": 1}},
-		{"the head of nothing", func() { st.do("HEAD", playback.Path(place, "none")) }, map[string]float64{"requests multivariant 4xx": 1}},
+		{"the head of nothing", func() { st.do("HEAD", playback.Path(place, "none")) }, map[string]float64{"requests multivariant 4xx": 1, "refusals transcode_does_not_exist": 1}},
 		{"one who left", func() {
 			st.mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(gone, "HEAD", "/live/abc/none.m4s", nil))
 		}, map[string]float64{"requests media gone": 1}},
 		{"one cut off by the server", func() {
 			st.mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(stopped, "HEAD", list+"?_HLS_msn="+next, nil))
-		}, map[string]float64{"requests playlist 5xx": 1}},
+		}, map[string]float64{"requests playlist 5xx": 1, "refusals service_unavailable": 1}},
 	} {
 		before := counted()
 		tt.ask()

@@ -8,9 +8,15 @@
 //	        ▼
 //	/live/<id>/<name>                                    parts, segments, init sections
 //
+// A channel that not everybody may watch has its media below the session too,
+// at /v/<session>/<id>/<name>, and nothing at /live. Who may watch is decided
+// when the multivariant playlist is asked for; the session then carries what
+// was found (see admission.go), and each request below it is checked against
+// what the [Gate] knows by then.
+//
 // Every URI is relative to the playlist it stands in, so a proxy may serve all
 // of it below another path. Media is the same for all viewers and never
-// changes under its name: caches in front may keep it.
+// changes under its name: caches in front may keep that of open channels.
 //
 // A session is a sealed token, not an entry in a table: it outlives restarts,
 // and any server with the same key knows it.
@@ -20,7 +26,9 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
+	"sync"
 
 	"anabranch/internal/auth"
 	"anabranch/internal/broadcast"
@@ -38,26 +46,35 @@ type Channels interface {
 type Config struct {
 	Place    resource.Place
 	Channels Channels
+	Gate     *Gate
 	Sealer   *auth.Sealer // of sessions
-	Log      *slog.Logger
+	// Countries may be nil: then nobody knows where viewers are.
+	Countries *Countries
+	// TrustedProxies are whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	Log            *slog.Logger
 }
 
 // Server answers players. Its handlers may run side by side.
 type Server struct {
 	Config
+	Views  *Views // who plays
 	opened openedTokens
+	// noCountries is done when it was told that countries are not checked.
+	noCountries sync.Once
 }
 
 // New makes a Server.
 func New(cfg Config) *Server {
-	return &Server{Config: cfg, opened: openedTokens{seed: maphash.MakeSeed()}}
+	return &Server{Config: cfg, Views: NewViews(), opened: openedTokens{seed: maphash.MakeSeed()}}
 }
 
 // Register adds the server's paths to mux.
 func (s *Server) Register(mux *http.ServeMux) {
-	mux.Handle("/api/video/v1/{name}", s.handler(metrics.PlaybackMultivariant, s.multivariant))
-	mux.Handle("/v/{session}/{channel}/playlist.m3u8", s.handler(metrics.PlaybackPlaylist, s.media))
-	mux.Handle("/live/{channel}/{name}", s.handler(metrics.PlaybackMedia, s.live))
+	mux.Handle("/api/video/v1/{name}", s.handler(metrics.PlaybackMultivariant, s.multivariant, s.mayTune))
+	mux.Handle("/v/{session}/{channel}/playlist.m3u8", s.handler(metrics.PlaybackPlaylist, s.media, s.mayEnter))
+	mux.Handle("/v/{session}/{channel}/{name}", s.handler(metrics.PlaybackMedia, s.private, s.mayEnter))
+	mux.Handle("/live/{channel}/{name}", s.handler(metrics.PlaybackMedia, s.live, everybodyMay))
 }
 
 // Path is where a channel's multivariant playlist lies.
@@ -66,7 +83,12 @@ func Path(p resource.Place, channelID string) string {
 }
 
 // MediaBase is what media URIs in a channel's media playlists start with.
-func MediaBase(ch *resource.Channel) string { return "../../../live/" + ch.ID() + "/" }
+func MediaBase(ch *resource.Channel) string {
+	if ch.Restricted() {
+		return "" // beside the playlist
+	}
+	return "../../../live/" + ch.ID() + "/"
+}
 
 // channelID takes the channel out of the last element of a playback URL, in
 // its present or its older form with "aws.ivs." before it. It is false when

@@ -2,6 +2,7 @@ package playback_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -33,6 +35,10 @@ var place = resource.Place{Region: "us-east-1", Account: "123456789012"}
 // station has channels on air, made of synthetic media.
 type station struct {
 	t     testing.TB
+	seen  *playback.Views
+	rules *rules
+	gate  *playback.Gate
+	sps   string // of the pictures
 	mux   *http.ServeMux
 	mu    sync.Mutex // guards views
 	views map[string]*broadcast.View
@@ -46,10 +52,18 @@ func (st *station) Lookup(id string) (*broadcast.View, bool) {
 }
 
 func newStation(t testing.TB) *station {
-	st := &station{t: t, mux: http.NewServeMux(), views: make(map[string]*broadcast.View)}
-	playback.New(playback.Config{
-		Place: place, Channels: st, Sealer: auth.NewSealer([]byte("secret")), Log: slog.New(slog.DiscardHandler),
-	}).Register(st.mux)
+	st := &station{t: t, mux: http.NewServeMux(), rules: newRules(t), views: make(map[string]*broadcast.View)}
+	quiet := slog.New(slog.DiscardHandler)
+	var err error
+	if st.gate, err = playback.OpenGate(t.Context(), st.rules, quiet); err != nil {
+		t.Fatal(err)
+	}
+	server := playback.New(playback.Config{
+		Place: place, Channels: st, Gate: st.gate, Sealer: auth.NewSealer([]byte("secret")), Log: quiet,
+		Countries: st.rules.countries, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	})
+	server.Register(st.mux)
+	st.seen = server.Views
 	return st
 }
 
@@ -79,7 +93,7 @@ func (st *station) channel(id string, segments int, change func(*resource.Channe
 
 // part appends a part of 18 bytes, or of as many as size says.
 func (st *station) part(v *broadcast.View, first, last bool, size ...int) {
-	sps, _ := hex.DecodeString("6742c01eda0280bfe5c044000003000400000300f03c58ba80")
+	sps, _ := hex.DecodeString(cmp.Or(st.sps, "6742c01eda0280bfe5c044000003000400000300f03c58ba80"))
 	video, err := media.ParseH264(sps, []byte{0x68, 0xce, 0x0f, 0xc8})
 	if err != nil {
 		st.t.Error(err)

@@ -23,12 +23,18 @@ import (
 //
 // Playlists have no ETag and are never sent by parts: Chromium's own player puts
 // bytes that it has of one version together with those of the next.
+//
+// What a restricted channel's viewers get is kept by their own players alone.
 var (
-	heldCache = []string{"public, max-age=" + strconv.Itoa(int(6*packager.TargetDuration/time.Second))}
-	edgeCache = []string{"no-cache"}
+	publicCache  = playlistCache{held: []string{"public, max-age=" + heldFor}, edge: []string{"no-cache"}}
+	privateCache = playlistCache{held: []string{"private, max-age=" + heldFor}, edge: []string{"private, no-cache"}}
 	// noCache is for what is one viewer's alone.
 	noCache = []string{"no-store"}
+
+	heldFor = strconv.Itoa(int(6 * packager.TargetDuration / time.Second))
 )
+
+type playlistCache struct{ held, edge []string }
 
 // multivariant answers with the multivariant playlist and begins a session.
 func (s *Server) multivariant(w *answer, r *http.Request) error {
@@ -40,22 +46,31 @@ func (s *Server) multivariant(w *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	info := view.Window.Info()
-	if !info.Playable {
-		return errOffline
+	leave, err := s.admit(w, r, &view.Channel)
+	if err != nil {
+		return err
 	}
-	token, err := s.begin(id)
+	offered, err := variants(view, leave.MaximumResolution)
+	if err != nil {
+		return err
+	}
+	if err := s.use(r, &view.Channel, leave); err != nil {
+		return err
+	}
+	token, err := s.begin(&leave.session)
 	if err != nil {
 		return fmt.Errorf("begin playback session: %w", err)
 	}
 	var b bytes.Buffer
 	b.WriteString("#EXTM3U\n#EXT-X-VERSION:6\n")
-	fmt.Fprintf(&b, "#EXT-X-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=%q",
-		max(1, info.PeakBandwidth), max(1, info.AverageBandwidth), info.Params.Codecs())
-	if v := info.Params.Video; v != nil {
-		fmt.Fprintf(&b, ",RESOLUTION=%dx%d,FRAME-RATE=%.3f", v.Width, v.Height, info.FrameRate)
+	for _, v := range offered {
+		fmt.Fprintf(&b, "#EXT-X-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=%q",
+			max(1, v.info.PeakBandwidth), max(1, v.info.AverageBandwidth), v.info.Params.Codecs())
+		if p := v.info.Params.Video; p != nil {
+			fmt.Fprintf(&b, ",RESOLUTION=%dx%d,FRAME-RATE=%.3f", p.Width, p.Height, v.info.FrameRate)
+		}
+		fmt.Fprintf(&b, "\n../../../v/%s/%s/%s\n", token, id, v.path)
 	}
-	fmt.Fprintf(&b, "\n../../../v/%s/%s/playlist.m3u8\n", token, id)
 
 	h := w.Header()
 	h["Content-Type"] = playlistType
@@ -67,10 +82,7 @@ func (s *Server) multivariant(w *answer, r *http.Request) error {
 // media answers with the media playlist, when it holds what was asked for.
 func (s *Server) media(w *answer, r *http.Request) error {
 	id := r.PathValue("channel")
-	if _, err := s.resume(r.PathValue("session"), id); err != nil {
-		return err
-	}
-	view, err := s.view(id)
+	sess, view, err := s.enter(w, r)
 	if err != nil {
 		return err
 	}
@@ -78,10 +90,14 @@ func (s *Server) media(w *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.Views.Saw(id, sess.Random)
 	blocking := req.MSN >= 0
 	held, err := wait(r.Context(), view.Window, req)
 	if err != nil {
 		return s.closed(id, err)
+	}
+	if err := s.stay(w, r, sess, view); err != nil {
+		return err
 	}
 	req.MSN = -1 // waited for it already
 	var encoding []string
@@ -92,14 +108,22 @@ func (s *Server) media(w *answer, r *http.Request) error {
 	}
 	h := w.Header()
 	h["Content-Type"] = playlistType
-	h["Vary"] = acceptEncoding
+	if h["Vary"] == nil {
+		h["Vary"] = acceptEncoding
+	} else {
+		h["Vary"] = varyOriginCoding
+	}
 	if encoding != nil {
 		h["Content-Encoding"] = encoding
 	}
+	cache := &publicCache
+	if view.Channel.Restricted() {
+		cache = &privateCache
+	}
 	if blocking && held {
-		h["Cache-Control"] = heldCache
+		h["Cache-Control"] = cache.held
 	} else {
-		h["Cache-Control"] = edgeCache
+		h["Cache-Control"] = cache.edge
 	}
 	sendText(w, http.StatusOK, text)
 	return nil
@@ -119,14 +143,11 @@ func wait(ctx context.Context, w *packager.Window, req packager.PlaylistRequest)
 	return held, err
 }
 
-// view finds a channel that anybody may watch.
+// view finds a channel that is on air.
 func (s *Server) view(id string) (*broadcast.View, error) {
 	view, ok := s.Channels.Lookup(id)
-	switch {
-	case !ok || view.Window == nil:
+	if !ok || view.Window == nil {
 		return nil, errOffline
-	case view.Channel.Authorized:
-		return nil, &refusal{code: codeAuth, reason: "missing token"}
 	}
 	return view, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 
+	"anabranch/internal/metrics"
 	"anabranch/internal/packager"
 )
 
@@ -18,11 +19,37 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
-// Codes of refusals: those of IVS where it has one.
+// Codes of refusals: those of IVS where it has one. Who may not watch is told
+// why:
+//
+//	invalid_playback_auth_token    the token is missing, is none, or says what none may say
+//	unknown_playback_key_pair      signed with a key that is not here, or not any more
+//	expired_playback_auth_token    exp has passed
+//	early_playback_auth_token      nbf or iat is still to come
+//	playback_auth_token_mismatch   the token is for another channel
+//	used_playback_auth_token       the token was for one session, which has begun
+//	revoked_viewer_session         the viewer's sessions of this version were revoked
+//	disallowed_origin              the web page is not one that may play
+//	missing_origin                 origins are enforced strictly, and none was sent
+//	disallowed_country             the viewer is in a country that may not watch
+//	disallowed_resolution          nothing is as small as the token demands
+//	invalid_playback_session       the session's path is not whole, of another channel, or too old
+//	outdated_playback_session      the channel was restricted after the session began: begin another
 const (
 	codeOffline     = "transcode_does_not_exist"
 	codeAuth        = "invalid_playback_auth_token"
+	codeKeyPair     = "unknown_playback_key_pair"
+	codeExpired     = "expired_playback_auth_token"
+	codeEarly       = "early_playback_auth_token"
+	codeMismatch    = "playback_auth_token_mismatch"
+	codeUsed        = "used_playback_auth_token"
+	codeRevoked     = "revoked_viewer_session"
+	codeOrigin      = "disallowed_origin"
+	codeNoOrigin    = "missing_origin"
+	codeCountry     = "disallowed_country"
+	codeResolution  = "disallowed_resolution"
 	codeSession     = "invalid_playback_session"
+	codeOutdated    = "outdated_playback_session"
 	codeParameter   = "invalid_parameter"
 	codeNoMedia     = "media_does_not_exist"
 	codeMethod      = "method_not_allowed"
@@ -33,7 +60,18 @@ const (
 var status = map[string]int{
 	codeOffline:     http.StatusNotFound,
 	codeAuth:        http.StatusForbidden,
+	codeKeyPair:     http.StatusForbidden,
+	codeExpired:     http.StatusForbidden,
+	codeEarly:       http.StatusForbidden,
+	codeMismatch:    http.StatusForbidden,
+	codeUsed:        http.StatusForbidden,
+	codeRevoked:     http.StatusForbidden,
+	codeOrigin:      http.StatusForbidden,
+	codeNoOrigin:    http.StatusForbidden,
+	codeCountry:     http.StatusForbidden,
+	codeResolution:  http.StatusForbidden,
 	codeSession:     http.StatusForbidden,
+	codeOutdated:    http.StatusForbidden,
 	codeParameter:   http.StatusBadRequest,
 	codeNoMedia:     http.StatusNotFound,
 	codeMethod:      http.StatusMethodNotAllowed,
@@ -62,7 +100,9 @@ func (s *Server) refuse(w *answer, r *http.Request, err error) {
 	sendText(w, status[ref.code], text)
 	if isGone(r) {
 		w.status = 0
+		return
 	}
+	metrics.PlaybackRefusals.WithLabelValues(ref.code).Inc()
 }
 
 var (

@@ -23,24 +23,29 @@ const (
 // It tells nothing about where the viewer is.
 type session struct {
 	Channel string `json:"c"`
+	// Private says that a playback token was shown: the session is good for a
+	// private channel.
+	Private bool `json:"p,omitempty"`
+	// Policy is the id of the restriction policy that let the viewer in.
+	Policy string `json:"l,omitempty"`
 	// Viewer and Version name the viewer for revocation.
 	Viewer  string `json:"v,omitempty"`
 	Version int64  `json:"n,omitempty"`
 	// MaximumResolution is SD, HD or FULL_HD; empty means any.
 	MaximumResolution string `json:"r,omitempty"`
-	// Origin is the only web origin that may play; empty means any.
-	Origin  string `json:"o,omitempty"`
-	Expires int64  `json:"e"` // Unix time
-	Random  string `json:"x"` // makes each session another
+	// Origins are the web origins that the playback token allows, where they
+	// may be asked for again; none means any. Strict says that they are.
+	Origins []string `json:"o,omitempty"`
+	Strict  bool     `json:"s,omitempty"`
+	Expires int64    `json:"e"` // Unix time
+	Random  string   `json:"x"` // makes each session another
 }
 
-// begin makes a session and returns its token.
-func (s *Server) begin(channelID string) (string, error) {
-	payload, err := json.Marshal(session{
-		Channel: channelID,
-		Expires: time.Now().Add(sessionLife).Unix(),
-		Random:  resource.RandomID(16),
-	})
+// begin gives a session its life and returns its token.
+func (s *Server) begin(sess *session) (string, error) {
+	sess.Expires = time.Now().Add(sessionLife).Unix()
+	sess.Random = resource.RandomID(16)
+	payload, err := json.Marshal(sess)
 	if err != nil {
 		return "", err
 	}

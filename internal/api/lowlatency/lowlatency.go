@@ -1,5 +1,6 @@
 // Package lowlatency has the operations of IVS low-latency streaming: channels,
-// stream keys, recording configurations, streams and tags.
+// stream keys, recording configurations, who may watch, ad configurations,
+// streams and tags.
 //
 //	api.Server → operation here ┬→ Store  (what is)
 //	                            └→ OnAir  (what happens now)
@@ -46,6 +47,31 @@ type Store interface {
 	// DeleteRecordingConfiguration is a Conflict while a channel refers to it.
 	DeleteRecordingConfiguration(ctx context.Context, arn resource.ARN) error
 
+	// ImportPlaybackKeyPair is a Conflict when the key is there already.
+	ImportPlaybackKeyPair(ctx context.Context, k resource.PlaybackKeyPair) error
+	PlaybackKeyPair(ctx context.Context, arn resource.ARN) (resource.PlaybackKeyPair, error)
+	ListPlaybackKeyPairs(ctx context.Context, p resource.Page) ([]resource.PlaybackKeyPair, string, error)
+	DeletePlaybackKeyPair(ctx context.Context, arn resource.ARN) error
+
+	CreatePlaybackRestrictionPolicy(ctx context.Context, p resource.PlaybackRestrictionPolicy) error
+	PlaybackRestrictionPolicy(ctx context.Context, arn resource.ARN) (resource.PlaybackRestrictionPolicy, error)
+	ListPlaybackRestrictionPolicies(ctx context.Context, p resource.Page) ([]resource.PlaybackRestrictionPolicy, string, error)
+	UpdatePlaybackRestrictionPolicy(ctx context.Context, arn resource.ARN,
+		change func(*resource.PlaybackRestrictionPolicy) error) (resource.PlaybackRestrictionPolicy, error)
+	// DeletePlaybackRestrictionPolicy is a Conflict while a channel refers to it.
+	DeletePlaybackRestrictionPolicy(ctx context.Context, arn resource.ARN) error
+
+	// Revoke stores revocations, all or none.
+	Revoke(ctx context.Context, revocations []resource.Revocation) error
+
+	CreateAdConfiguration(ctx context.Context, c resource.AdConfiguration) error
+	AdConfiguration(ctx context.Context, arn resource.ARN) (resource.AdConfiguration, error)
+	ListAdConfigurations(ctx context.Context, p resource.Page) ([]resource.AdConfiguration, string, error)
+	UpdateAdConfiguration(ctx context.Context, arn resource.ARN,
+		change func(*resource.AdConfiguration) error) (resource.AdConfiguration, error)
+	// DeleteAdConfiguration is a Conflict while a channel refers to it.
+	DeleteAdConfiguration(ctx context.Context, arn resource.ARN) error
+
 	// LiveStream is NotBroadcasting when the channel is offline.
 	LiveStream(ctx context.Context, channel resource.ARN) (resource.StreamSession, error)
 	ListLiveStreams(ctx context.Context, p resource.Page) ([]resource.StreamSession, string, error)
@@ -67,6 +93,15 @@ type OnAir interface {
 	// Changed takes note of a channel that was updated or deleted.
 	Changed(ctx context.Context, channel resource.ARN)
 	Health(channel resource.ARN) resource.StreamHealth
+	// PutMetadata hands payload to a channel's viewers, at one place of the stream.
+	// It is NotBroadcasting when there is none, Throttled when that is asked for
+	// too often.
+	PutMetadata(channel resource.ARN, payload string) error
+	// InsertAdBreak lets an ad break begin and returns its id. It is
+	// NotBroadcasting when there is no stream, a Conflict during another break.
+	InsertAdBreak(ctx context.Context, channel resource.ARN, seconds int) (id string, err error)
+	// Viewers is how many sessions play a channel now.
+	Viewers(channel resource.ARN) int
 }
 
 // Endpoints are where a channel is reached.
@@ -112,26 +147,37 @@ func Service(cfg Config) api.Service {
 		api.NewOperation("ListRecordingConfigurations", ok, s.listRecordingConfigurations),
 		api.NewOperation("DeleteRecordingConfiguration", noContent, s.deleteRecordingConfiguration),
 
+		api.NewOperation("ImportPlaybackKeyPair", ok, s.importPlaybackKeyPair),
+		api.NewOperation("GetPlaybackKeyPair", ok, s.getPlaybackKeyPair),
+		api.NewOperation("ListPlaybackKeyPairs", ok, s.listPlaybackKeyPairs),
+		api.NewOperation("DeletePlaybackKeyPair", ok, s.deletePlaybackKeyPair),
+
+		api.NewOperation("CreatePlaybackRestrictionPolicy", ok, s.createPlaybackRestrictionPolicy),
+		api.NewOperation("GetPlaybackRestrictionPolicy", ok, s.getPlaybackRestrictionPolicy),
+		api.NewOperation("ListPlaybackRestrictionPolicies", ok, s.listPlaybackRestrictionPolicies),
+		api.NewOperation("UpdatePlaybackRestrictionPolicy", ok, s.updatePlaybackRestrictionPolicy),
+		api.NewOperation("DeletePlaybackRestrictionPolicy", noContent, s.deletePlaybackRestrictionPolicy),
+
+		api.NewOperation("StartViewerSessionRevocation", ok, s.startViewerSessionRevocation),
+		api.NewOperation("BatchStartViewerSessionRevocation", ok, s.batchStartViewerSessionRevocation),
+
+		api.NewOperation("CreateAdConfiguration", ok, s.createAdConfiguration),
+		api.NewOperation("GetAdConfiguration", ok, s.getAdConfiguration),
+		api.NewOperation("ListAdConfigurations", ok, s.listAdConfigurations),
+		api.NewOperation("UpdateAdConfiguration", ok, s.updateAdConfiguration),
+		api.NewOperation("DeleteAdConfiguration", noContent, s.deleteAdConfiguration),
+		api.NewOperation("InsertAdBreak", ok, s.insertAdBreak),
+
 		api.NewOperation("GetStream", ok, s.getStream),
 		api.NewOperation("ListStreams", ok, s.listStreams),
 		api.NewOperation("StopStream", ok, s.stopStream),
+		api.NewOperation("PutMetadata", noContent, s.putMetadata),
 		api.NewOperation("GetStreamSession", ok, s.getStreamSession),
 		api.NewOperation("ListStreamSessions", ok, s.listStreamSessions),
 
 		api.NewOperation("ListTagsForResource", ok, s.listTagsForResource).At(http.MethodGet, tagsPath),
 		api.NewOperation("TagResource", ok, s.tagResource).At(http.MethodPost, tagsPath),
 		api.NewOperation("UntagResource", ok, s.untagResource).At(http.MethodDelete, tagsPath),
-	}
-	for _, name := range []string{
-		"CreateAdConfiguration", "GetAdConfiguration", "ListAdConfigurations", "UpdateAdConfiguration", "DeleteAdConfiguration",
-		"InsertAdBreak",
-		"CreatePlaybackRestrictionPolicy", "GetPlaybackRestrictionPolicy", "ListPlaybackRestrictionPolicies",
-		"UpdatePlaybackRestrictionPolicy", "DeletePlaybackRestrictionPolicy",
-		"ImportPlaybackKeyPair", "GetPlaybackKeyPair", "ListPlaybackKeyPairs", "DeletePlaybackKeyPair",
-		"StartViewerSessionRevocation", "BatchStartViewerSessionRevocation",
-		"PutMetadata",
-	} {
-		operations = append(operations, api.NotImplemented(name))
 	}
 	return api.Service{Shapes: shapes, Operations: operations}
 }

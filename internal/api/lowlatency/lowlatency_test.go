@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -43,13 +45,15 @@ type fixture struct {
 	url   string
 	store *store.Store
 	onAir *onAir
+	// mu guards the rest from calls side by side.
+	mu sync.Mutex
 	// created counts calls of ConfigurationCreated.
 	created int
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{t: t, ctx: t.Context(), onAir: &onAir{health: make(map[resource.ARN]resource.StreamHealth)}}
+	f := &fixture{t: t, ctx: t.Context(), onAir: &onAir{health: make(map[resource.ARN]resource.StreamHealth), viewers: make(map[resource.ARN]int)}}
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
 	f.store, err = store.Open(f.ctx, store.Config{Path: filepath.Join(t.TempDir(), "test.db"), Log: quiet})
@@ -67,7 +71,7 @@ func newFixture(t *testing.T) *fixture {
 				PlaybackURL: func(id string) string { return "http://play.test/" + id + ".m3u8" },
 			},
 			Store: f.store, OnAir: f.onAir, Sealer: auth.NewSealer([]byte("key")),
-			ConfigurationCreated: func() { f.created++ },
+			ConfigurationCreated: func() { f.count(&f.created) },
 		})},
 	}))
 	t.Cleanup(func() {
@@ -82,14 +86,23 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
+func (f *fixture) count(calls *int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*calls++
+}
+
 // onAir stands for the channels on air: a stream in the database is all there
 // is to one.
 type onAir struct {
 	store *store.Store
 	// mu guards the rest.
-	mu      sync.Mutex
-	health  map[resource.ARN]resource.StreamHealth
-	changed []resource.ARN
+	mu       sync.Mutex
+	health   map[resource.ARN]resource.StreamHealth
+	viewers  map[resource.ARN]int
+	changed  []resource.ARN
+	adBreak  string // id of the break under way
+	metadata []string
 }
 
 func (o *onAir) Stop(ctx context.Context, channel resource.ARN) error {
@@ -98,6 +111,29 @@ func (o *onAir) Stop(ctx context.Context, channel resource.ARN) error {
 		return err
 	}
 	return o.store.EndStream(ctx, session.StreamID, time.Now(), "")
+}
+
+func (o *onAir) InsertAdBreak(ctx context.Context, channel resource.ARN, seconds int) (string, error) {
+	if _, err := o.store.LiveStream(ctx, channel); err != nil {
+		return "", err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.adBreak != "" {
+		return "", resource.Errorf(resource.Conflict, "in an ad break already")
+	}
+	o.adBreak = fmt.Sprintf("break0000%03d", seconds)
+	return o.adBreak, nil
+}
+
+func (o *onAir) PutMetadata(channel resource.ARN, payload string) error {
+	if _, err := o.store.LiveStream(context.Background(), channel); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.metadata = append(o.metadata, payload)
+	return nil
 }
 
 func (o *onAir) Changed(_ context.Context, channel resource.ARN) {
@@ -110,6 +146,12 @@ func (o *onAir) Health(channel resource.ARN) resource.StreamHealth {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.health[channel]
+}
+
+func (o *onAir) Viewers(channel resource.ARN) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.viewers[channel]
 }
 
 // must fails the test when a call fails.
@@ -174,7 +216,13 @@ func fails(t *testing.T, err error, exception string, words ...string) {
 // post calls an operation without the SDK, which checks too much itself.
 func (f *fixture) post(operation, body string) (status int, exception string, answer map[string]any) {
 	f.t.Helper()
-	r := must[*http.Request](f.t)(http.NewRequest("POST", f.url+"/"+operation, strings.NewReader(body)))
+	return f.send("POST", "/"+operation, body)
+}
+
+// send sends any signed request.
+func (f *fixture) send(method, target, body string) (status int, exception string, answer map[string]any) {
+	f.t.Helper()
+	r := must[*http.Request](f.t)(http.NewRequest(method, f.url+target, strings.NewReader(body)))
 	hash := sha256.Sum256([]byte(body))
 	err := v4.NewSigner().SignHTTP(f.ctx, aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"},
 		r, hex.EncodeToString(hash[:]), "ivs", place.Region, time.Now())
@@ -188,7 +236,10 @@ func (f *fixture) post(operation, body string) (status int, exception string, an
 	defer resp.Body.Close()
 	text := must[[]byte](f.t)(io.ReadAll(resp.Body))
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&answer); err != nil && err != io.EOF {
-		f.t.Errorf("%s answered %q: %v", operation, text, err)
+		f.t.Errorf("%s %s answered %q: %v", method, target, text, err)
+	}
+	if bytes.Contains(text, []byte(":null")) || bytes.Contains(text, []byte("[null")) {
+		f.t.Errorf("%s %s answered null: %s", method, target, text)
 	}
 	return resp.StatusCode, resp.Header.Get("x-amzn-ErrorType"), answer
 }
@@ -211,18 +262,82 @@ func members(object map[string]any) []string {
 	return names
 }
 
-// Operations of the model that nobody wrote say so.
-func TestNotImplemented(t *testing.T) {
+// Every operation of the model is there, and tried.
+func TestOperations(t *testing.T) {
+	tried := maps.Clone(examples)
+	operations := lowlatency.Service(lowlatency.Config{}).Operations
+	for _, o := range operations {
+		op := o.Describe()
+		if op.Output == nil {
+			t.Errorf("%s is not implemented", op.Name)
+		}
+		if len(tried[op.Name]) == 0 {
+			t.Errorf("%s has no example", op.Name)
+		}
+		delete(tried, op.Name)
+	}
+	if len(operations) != 41 || len(tried) > 0 {
+		t.Errorf("%d operations, and the model has 41; examples of others: %v", len(operations), tried)
+	}
+}
+
+// What a call has answered is what the next one finds, whoever else calls.
+func TestReadAfterWrite(t *testing.T) {
 	f := newFixture(t)
-	_, err := f.PutMetadata(f.ctx, &ivs.PutMetadataInput{ChannelArn: aws.String("arn"), Metadata: aws.String("x")})
-	fails(t, err, "NotImplementedException", "PutMetadata")
-	status, _, _ := f.post("InsertAdBreak", "{}")
-	if status != http.StatusNotImplemented {
-		t.Errorf("answered %d", status)
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for range 5 {
+				if err := f.readAfterWrite(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
-	if service := lowlatency.Service(lowlatency.Config{}); len(service.Operations) != 41 {
-		t.Errorf("%d operations, and the model has 41", len(service.Operations))
+	callers.Wait()
+}
+
+func (f *fixture) readAfterWrite() error {
+	made, err := f.CreateChannel(f.ctx, &ivs.CreateChannelInput{})
+	if err != nil {
+		return err
 	}
+	arn := made.Channel.Arn
+	for _, name := range []string{"", "one", "two"} {
+		if _, err := f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: arn, Name: &name}); err != nil {
+			return err
+		}
+		got, err := f.GetChannel(f.ctx, &ivs.GetChannelInput{Arn: arn})
+		if err != nil {
+			return err
+		}
+		batch, err := f.BatchGetChannel(f.ctx, &ivs.BatchGetChannelInput{Arns: []string{*arn}})
+		if err != nil {
+			return err
+		}
+		if *got.Channel.Name != name || len(batch.Channels) != 1 || *batch.Channels[0].Name != name {
+			return fmt.Errorf("%q is %q and %v", name, *got.Channel.Name, batch.Channels)
+		}
+	}
+	key, err := f.GetStreamKey(f.ctx, &ivs.GetStreamKeyInput{Arn: made.StreamKey.Arn})
+	if err != nil || *key.StreamKey.Value != *made.StreamKey.Value {
+		return fmt.Errorf("the key %s: %w", *made.StreamKey.Arn, err)
+	}
+	if _, err := f.TagResource(f.ctx, &ivs.TagResourceInput{ResourceArn: arn, Tags: map[string]string{"a": "b"}}); err != nil {
+		return err
+	}
+	tags, err := f.ListTagsForResource(f.ctx, &ivs.ListTagsForResourceInput{ResourceArn: arn})
+	if err != nil || tags.Tags["a"] != "b" {
+		return fmt.Errorf("the tags of %s: %w", *arn, err)
+	}
+	if _, err := f.DeleteChannel(f.ctx, &ivs.DeleteChannelInput{Arn: arn}); err != nil {
+		return err
+	}
+	var gone *types.ResourceNotFoundException
+	if _, err := f.GetChannel(f.ctx, &ivs.GetChannelInput{Arn: arn}); !errors.As(err, &gone) {
+		return fmt.Errorf("get %s after it was deleted: %w", *arn, err)
+	}
+	return nil
 }
 
 func TestWrongKeys(t *testing.T) {

@@ -34,6 +34,30 @@ var shapes = api.Shapes{
 	"RenditionConfigurationRenditionList": {Max: 4, Of: "RenditionConfigurationRendition"},
 	"ThumbnailConfigurationStorageList":   {Max: 2, Of: "ThumbnailConfigurationStorage"},
 
+	"PlaybackKeyPairArn":        {Min: 1, Max: 128, Pattern: arnOf + `playback-key/[a-zA-Z0-9-]+`},
+	"PlaybackKeyPairName":       {Max: 128, Pattern: name},
+	"PlaybackPublicKeyMaterial": {}, // read as a key
+
+	"PlaybackRestrictionPolicyArn":            {Min: 1, Max: 128, Pattern: arnOf + `playback-restriction-policy/[a-zA-Z0-9-]+`},
+	"PlaybackRestrictionPolicyName":           {Max: 128, Pattern: name},
+	"PlaybackRestrictionPolicyAllowedCountry": {Min: 2, Max: 2},
+	"PlaybackRestrictionPolicyAllowedOrigin":  {Max: 128},
+	// The model leaves these open; the quotas bound them.
+	"PlaybackRestrictionPolicyAllowedCountryList": {Max: 200, Of: "PlaybackRestrictionPolicyAllowedCountry"},
+	"PlaybackRestrictionPolicyAllowedOriginList":  {Max: 5, Of: "PlaybackRestrictionPolicyAllowedOrigin"},
+
+	"BatchStartViewerSessionRevocationViewerSessionList": {Min: 1, Max: 20},
+	"ViewerId":             {Min: 1, Max: 40, Pattern: `[^\x00]+`}, // no text of SQL may have that
+	"ViewerSessionVersion": {},
+
+	"AdConfigurationArn":                    {Max: 128, Pattern: arnOf + `ad-configuration/[a-zA-Z0-9-]+`},
+	"AdConfigurationName":                   {Max: 128, Pattern: name},
+	"AdDurationSeconds":                     {Min: 1, Max: 300},
+	"MediaTailorPlaybackConfigurationArn":   {Max: 128, Pattern: `arn:aws:mediatailor:[a-z0-9-]+:[0-9]+:playbackConfiguration/[a-zA-Z0-9-]+`},
+	"MediaTailorPlaybackConfigurationsList": {Min: 1, Max: 3},
+
+	"StreamMetadata": {Min: 1}, // and bounded in bytes
+
 	"StreamHealth": {Enum: []string{"HEALTHY", "STARVING", "UNKNOWN"}},
 	"StreamId":     {Min: 26, Max: 26, Pattern: `st-[a-zA-Z0-9]+`},
 
@@ -44,11 +68,14 @@ var shapes = api.Shapes{
 	"TagKeyList":  {Max: 50, Of: "TagKey"},
 	"TagValue":    {Max: 256, Pattern: `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`},
 
-	"PaginationToken":                  {Max: 1024, Pattern: `[a-zA-Z0-9+/=_-]*`},
-	"MaxChannelResults":                {Min: 1, Max: 100},
-	"MaxRecordingConfigurationResults": {Min: 1, Max: 100},
-	"MaxStreamKeyResults":              {Min: 1, Max: 50},
-	"MaxStreamResults":                 {Min: 1, Max: 100},
+	"PaginationToken":                     {Max: 1024, Pattern: `[a-zA-Z0-9+/=_-]*`},
+	"MaxAdConfigurationResults":           {Min: 1, Max: 100},
+	"MaxChannelResults":                   {Min: 1, Max: 100},
+	"MaxPlaybackKeyPairResults":           {Min: 1, Max: 100},
+	"MaxPlaybackRestrictionPolicyResults": {Min: 1, Max: 100},
+	"MaxRecordingConfigurationResults":    {Min: 1, Max: 100},
+	"MaxStreamKeyResults":                 {Min: 1, Max: 50},
+	"MaxStreamResults":                    {Min: 1, Max: 100},
 }
 
 const (

@@ -25,16 +25,17 @@ type stream struct {
 	StartTime   time.Time             `json:"startTime"`
 	State       string                `json:"state"` // LIVE
 	Health      resource.StreamHealth `json:"health"`
-	ViewerCount int                   `json:"viewerCount"` // nobody counts viewers yet
+	ViewerCount int                   `json:"viewerCount"`
 }
 
 func (s *service) live(session *resource.StreamSession) stream {
 	return stream{
-		ChannelARN: session.ChannelARN,
-		StreamID:   session.StreamID,
-		StartTime:  resource.Time(session.StartTime),
-		State:      "LIVE",
-		Health:     s.OnAir.Health(session.ChannelARN),
+		ChannelARN:  session.ChannelARN,
+		StreamID:    session.StreamID,
+		StartTime:   resource.Time(session.StartTime),
+		State:       "LIVE",
+		Health:      s.OnAir.Health(session.ChannelARN),
+		ViewerCount: s.OnAir.Viewers(session.ChannelARN),
 	}
 }
 

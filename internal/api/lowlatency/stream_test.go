@@ -21,9 +21,10 @@ func TestGetStream(t *testing.T) {
 	fails(t, err, "ChannelNotBroadcasting", "Channel: "+*made.Channel.Arn+" is not currently online")
 
 	session := f.live(made, resource.Starving)
+	f.onAir.viewers[session.ChannelARN] = 42
 	got := must[*ivs.GetStreamOutput](t)(f.GetStream(f.ctx, &ivs.GetStreamInput{ChannelArn: made.Channel.Arn})).Stream
 	if *got.ChannelArn != *made.Channel.Arn || *got.StreamId != session.StreamID || *got.PlaybackUrl != *made.Channel.PlaybackUrl ||
-		got.State != "LIVE" || got.Health != "STARVING" || got.ViewerCount != 0 || !got.StartTime.Equal(resource.Time(session.StartTime)) {
+		got.State != "LIVE" || got.Health != "STARVING" || got.ViewerCount != 42 || !got.StartTime.Equal(resource.Time(session.StartTime)) {
 		t.Errorf("got %+v", got)
 	}
 	_, _, answer := f.post("ListStreams", "")
@@ -33,6 +34,9 @@ func TestGetStream(t *testing.T) {
 	}
 	if got := strings.Join(members(streams[0].(map[string]any)), " "); got != "channelArn health startTime state streamId viewerCount" {
 		t.Errorf("a summary has %s", got)
+	}
+	if got := streams[0].(map[string]any)["viewerCount"]; got != 42.0 {
+		t.Errorf("a summary tells %v viewers", got)
 	}
 }
 

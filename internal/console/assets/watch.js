@@ -12,11 +12,16 @@
 (() => {
   const page = document.body;
   const video = document.getElementById('video');
-  const source = new URL(page.dataset.source, location.href).href;
   const query = new URLSearchParams(location.search);
+  const token = query.get('token'); // of a private channel
+  const address = new URL(page.dataset.source, location.href);
+  if (token) address.searchParams.set('token', token);
+  const source = address.href;
 
   // Milliseconds.
   const LOOK_EVERY = 1000; // while there is nothing to play
+  const REFUSED_FOR = 10000; // before who was refused tries again
+  const AFTERLIFE = 60000; // how long an ended playlist is still there
   const TICK = 250;
   const STALE = 3000; // without a new part: the publisher, or the network, is gone
   const STUCK = 6000; // media in the buffer, and still no progress
@@ -32,7 +37,21 @@
     live: '',
     reconnecting: 'Reconnecting. The picture goes on when the stream is back.',
     ended: 'The stream has ended.',
+    refused: 'Playback is not allowed.',
   };
+
+  // Takes the reason out of what the server said to who may not watch. It is
+  // 'lost' where a new session may do.
+  function refusal(said) {
+    let reason = '';
+    try {
+      const [{ error, error_code: code }] = JSON.parse(said);
+      if (code === 'outdated_playback_session' || code === 'invalid_playback_session') return 'lost';
+      reason = `: ${error}`;
+    } catch { /* a proxy's answer */ }
+    words.refused = `Playback is not allowed${reason}.`;
+    return 'refused';
+  }
 
   let state = 'offline';
   let hls = null;
@@ -40,7 +59,7 @@
 
   // The page shows one state at a time.
   function show(next) {
-    if (next === state && page.dataset.state === next) return;
+    if (next === state && page.dataset.state === next && next !== 'refused') return;
     state = next;
     page.dataset.state = next;
     document.querySelector('#state span').textContent = next;
@@ -109,7 +128,7 @@
     fragLoadPolicy: policy(30000, Infinity, persist),
   };
 
-  // Resolves to why it is over: 'offline', 'ended' or 'lost'.
+  // Resolves to why it is over: 'offline', 'ended', 'refused' or 'lost'.
   function playWithHls() {
     return new Promise((over) => {
       const player = new Hls(config);
@@ -179,9 +198,10 @@
           // At the start there may not be more media yet.
           if (began && calm - began > SETTLE) room = Math.min(room + part(), 4 * part());
         }
-        if (!e.fatal) return;
         const code = e.response?.code;
         const ofPlaylist = e.details.startsWith('manifest') || e.details.startsWith('level');
+        if (ofPlaylist && code === 403) return finish(refusal(e.networkDetails?.responseText)); // hls.js would go on asking
+        if (!e.fatal) return;
         if (ofPlaylist && code === 404) return finish('offline');
         if (ofPlaylist && code >= 400) return finish('lost'); // a new session may do
         if (e.details.startsWith('manifest') || ++troubles > 3) return finish('lost');
@@ -259,12 +279,15 @@
 
   // --- for as long as the page is open ------------------------------------
 
-  // Tells whether there is something to play: 'live', 'ended', 'offline', or
-  // 'away' when the server does not answer.
+  // Tells whether there is something to play: 'live', 'ended', 'offline',
+  // 'refused', or 'away' when the server does not answer. A token that is good
+  // for one session is left to the player.
   async function look() {
     try {
-      const answer = await fetch(source, { cache: 'no-store' });
+      const answer = await fetch(source, { method: token ? 'HEAD' : 'GET', cache: 'no-store' });
+      if (answer.status === 403) return refusal(await (token ? await fetch(source) : answer).text());
       if (!answer.ok) return answer.status < 500 ? 'offline' : 'away';
+      if (token) return 'live'; // or just ended
       const lines = (await answer.text()).trim().split('\n');
       const list = await fetch(new URL(lines.at(-1), answer.url), { cache: 'no-store' });
       return (await list.text()).includes('#EXT-X-ENDLIST') ? 'ended' : 'live';
@@ -280,9 +303,11 @@
     for (;;) {
       const why = await (useHls ? playWithHls() : playNatively());
       show(why === 'lost' && state === 'live' ? 'reconnecting' : why === 'lost' ? state : why);
+      const over = performance.now();
       for (;;) {
-        await sleep(LOOK_EVERY);
+        await sleep(state === 'refused' ? REFUSED_FOR : LOOK_EVERY);
         const found = await look();
+        if (found === 'live' && token && why === 'ended' && performance.now() - over < AFTERLIFE) continue;
         if (found === 'live') break;
         // The end stays told after the channel is gone, as does an interruption
         // while the server is.

@@ -1,0 +1,247 @@
+package lowlatency_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"anabranch/internal/api"
+	"anabranch/internal/api/lowlatency"
+)
+
+// leastRows is how many constraints have been broken before, one by one: so many
+// do not go away by oversight.
+const leastRows = 1964
+
+// TestConstraints breaks every constraint of every member of every operation,
+// each by itself in a call that is right but for that, and expects a
+// ValidationException that names the member. What is just within a constraint
+// must pass. The rows come from the operations' inputs and the table of shapes;
+// all that is told here besides is a right call of each operation.
+func TestConstraints(t *testing.T) {
+	f := newFixture(t)
+	service := lowlatency.Service(lowlatency.Config{})
+	refused, taken := 0, 0
+	for _, o := range service.Operations {
+		op := o.Describe()
+		if op.Output == nil {
+			continue // not implemented: TestOperations says so
+		}
+		c := &constraints{T: t, shapes: service.Shapes, operation: op}
+		for _, text := range examples[op.Name] {
+			var example map[string]any
+			if err := json.Unmarshal([]byte(text), &example); err != nil {
+				t.Fatalf("the example of %s: %v", op.Name, err)
+			}
+			c.examples = append(c.examples, example)
+			c.takes(nil, example)
+		}
+		if len(c.examples) == 0 {
+			t.Errorf("%s has no example of a call: write one into examples", op.Name)
+			continue
+		}
+		c.members(nil, op.Input)
+		for _, r := range c.rows {
+			if r.want == "" {
+				taken++
+			} else {
+				refused++
+			}
+			c.check(f, r)
+		}
+	}
+	t.Logf("%d rows are refused, and %d just within the constraints are taken", refused, taken)
+	if refused < leastRows {
+		t.Errorf("there were %d rows before", leastRows)
+	}
+}
+
+// constraints are the rows of one operation.
+type constraints struct {
+	*testing.T
+	shapes    api.Shapes
+	operation api.Description
+	examples  []map[string]any
+	rows      []row
+}
+
+// row is a call with one value in place of another.
+type row struct {
+	path  path
+	value any    // nil is null
+	want  string // what the message begins with; empty when it is taken
+}
+
+// absent is the value of a member that is not there.
+type absent struct{}
+
+// path leads to a value: by a member's or key's name, or by an index.
+type path []any
+
+func (p path) then(step any) path { return append(slices.Clip(p), step) }
+
+// String is the path as messages tell it.
+func (p path) String() string {
+	var b strings.Builder
+	for _, step := range p {
+		switch step := step.(type) {
+		case int:
+			fmt.Fprintf(&b, "[%d]", step)
+		case string:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(step)
+		}
+	}
+	return b.String()
+}
+
+func (c *constraints) refuses(p path, want string, values ...any) {
+	for _, v := range values {
+		c.rows = append(c.rows, row{path: p, value: v, want: p.String() + ": " + want})
+	}
+}
+
+func (c *constraints) takes(p path, values ...any) {
+	for _, v := range values {
+		c.rows = append(c.rows, row{path: p, value: v})
+	}
+}
+
+// example finds the value at p in the first example that has one.
+func (c *constraints) example(p path) any {
+	for _, e := range c.examples {
+		if v := get(e, p); v != nil {
+			return v
+		}
+	}
+	c.Fatalf("no example of %s has %s", c.operation.Name, p)
+	return nil
+}
+
+// check makes the call of a row. Examples are many because rules span members:
+// what is taken may need one of them, or none of the other members.
+func (c *constraints) check(f *fixture, r row) {
+	c.Helper()
+	calls := c.examples[:1]
+	if r.want == "" {
+		minimal := make(map[string]any)
+		for _, field := range reflect.VisibleFields(c.operation.Input) {
+			if name := field.Tag.Get("json"); strings.Contains(field.Tag.Get("shape"), "required") {
+				minimal[name] = c.examples[0][name]
+			}
+		}
+		calls = append([]map[string]any{minimal}, c.examples...)
+	} else if i := slices.IndexFunc(c.examples, func(e map[string]any) bool { return get(e, r.path) != nil }); i >= 0 {
+		calls = c.examples[i : i+1]
+	}
+	rule := rules[r.path.String()]
+	var answers []string
+	for _, call := range calls {
+		status, exception, answer := f.send(c.request(with(call, r.path, r.value).(map[string]any)))
+		message, _ := answer["message"].(string)
+		invalid := status == http.StatusBadRequest && exception == "ValidationException"
+		switch {
+		case r.want == "" && !invalid && status < 500:
+			return
+		case r.want == "" && rule != "" && strings.HasPrefix(message, r.path.String()+": "+rule):
+			return
+		case r.want != "" && invalid && strings.HasPrefix(message, r.want) && len(message) < 1000 && !strings.ContainsAny(message, "\r\n"):
+			return
+		}
+		answers = append(answers, fmt.Sprintf("%d %s %s", status, exception, message))
+	}
+	c.Errorf("%s with %s = %.100q, want %q: %q", c.operation.Name, r.path, fmt.Sprint(r.value), r.want, answers)
+}
+
+// request puts the members of a call into their places.
+func (c *constraints) request(members map[string]any) (method, target, body string) {
+	target = c.operation.Path
+	query := make(url.Values)
+	inBody := make(map[string]any)
+	for name, v := range members {
+		field, ok := reflect.StructField{}, false
+		for _, f := range reflect.VisibleFields(c.operation.Input) {
+			if f.Tag.Get("json") == name {
+				field, ok = f, true
+			}
+		}
+		words := strings.Split(field.Tag.Get("shape"), ",")
+		switch {
+		case !ok:
+			c.Fatalf("the example of %s has %s, which is no member", c.operation.Name, name)
+		case slices.Contains(words, "path"):
+			target = strings.Replace(target, "{"+name+"}", url.PathEscape(v.(string)), 1)
+		case slices.Contains(words, "query"):
+			list, _ := v.([]any)
+			for _, v := range list {
+				query.Add(name, v.(string))
+			}
+		default:
+			inBody[name] = v
+		}
+	}
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	if len(inBody) == 0 {
+		return c.operation.Method, target, ""
+	}
+	text, err := json.Marshal(inBody)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return c.operation.Method, target, string(text)
+}
+
+// get finds the value at p, nil when there is none.
+func get(tree any, p path) any {
+	for _, step := range p {
+		switch step := step.(type) {
+		case int:
+			list, _ := tree.([]any)
+			if step >= len(list) {
+				return nil
+			}
+			tree = list[step]
+		case string:
+			object, _ := tree.(map[string]any)
+			tree = object[step]
+		}
+	}
+	return tree
+}
+
+// with is tree with v at p, and whatever it takes to have something there.
+func with(tree any, p path, v any) any {
+	if len(p) == 0 {
+		return v
+	}
+	if i, ok := p[0].(int); ok {
+		list, _ := tree.([]any)
+		list = slices.Clone(list)
+		for len(list) <= i {
+			list = append(list, nil)
+		}
+		list[i] = with(list[i], p[1:], v)
+		return list
+	}
+	name := p[0].(string)
+	object := make(map[string]any)
+	if before, ok := tree.(map[string]any); ok {
+		for k, v := range before {
+			object[k] = v
+		}
+	}
+	object[name] = with(object[name], p[1:], v)
+	if object[name] == (absent{}) {
+		delete(object, name)
+	}
+	return object
+}
