@@ -8,9 +8,10 @@ COMMIT       ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 LDFLAGS = -X anabranch/internal/app.version=$(VERSION) -X anabranch/internal/app.commit=$(COMMIT)
 
-# The pages that play embed PLAYER; the tests drive Chromium with what BROWSER marks.
+# The pages that play embed PLAYER; the tests drive Chromium with what BROWSER marks, and call the API with what SDK does.
 PLAYER  = internal/console/assets/vendor/hls.min.js
 BROWSER = e2e/browser/node_modules/.package-lock.json
+SDK     = e2e/sdk/node_modules/.package-lock.json
 
 .PHONY: help
 help: ## lists the verbs
@@ -31,7 +32,7 @@ test: ffmpeg $(PLAYER) ## vets the code and runs its tests, with the race detect
 	go test -race ./internal/... ./cmd/...
 
 .PHONY: e2e
-e2e: ffmpeg build $(BROWSER) ## runs the built program under ffmpeg, the AWS CLI and SDK, and Chromium
+e2e: ffmpeg build $(BROWSER) $(SDK) ## runs the built program under ffmpeg, the AWS CLI and SDKs, and Chromium
 	@command -v $${CHROMIUM:-chromium} >/dev/null || script/ensure chromium
 	@script/ensure aws gst-play-1.0
 	ANABRANCH=$(CURDIR)/bin/anabranch go test -race -count=1 -parallel 4 -timeout 20m ./e2e/...
@@ -57,7 +58,7 @@ fuzz: $(PLAYER) ## runs every fuzzer, FUZZTIME=20s each
 
 .PHONY: clean
 clean: ## removes what was built; recordings and databases stay
-	rm -rf bin internal/console/assets/vendor internal/console/node_modules e2e/browser/node_modules
+	rm -rf bin internal/console/assets/vendor internal/console/node_modules e2e/browser/node_modules e2e/sdk/node_modules
 
 .PHONY: ffmpeg
 ffmpeg:
@@ -69,7 +70,7 @@ $(PLAYER): internal/console/package.json internal/console/package-lock.json
 	mkdir -p $(@D)
 	cp internal/console/node_modules/hls.js/dist/$(@F) $@
 
-$(BROWSER): e2e/browser/package.json e2e/browser/package-lock.json
+$(BROWSER) $(SDK): e2e/%/node_modules/.package-lock.json: e2e/%/package.json e2e/%/package-lock.json
 	@script/ensure npm
-	npm ci --prefix e2e/browser --no-audit --no-fund
+	npm ci --prefix e2e/$* --no-audit --no-fund
 	@touch $@
