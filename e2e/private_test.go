@@ -129,6 +129,9 @@ func TestNothingWithoutAuthority(t *testing.T) {
 				}
 			}
 		}
+		if a := s.ask("GET", path); a.status != 200 {
+			t.Errorf("%s: %d: gone before all was asked for it", path, a.status)
+		}
 	}
 	t.Logf("%d requests without authority, all refused", rows)
 }

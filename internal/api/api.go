@@ -1,8 +1,8 @@
 // Package api serves the operations of the control API: REST with JSON, signed
 // with AWS Signature Version 4.
 //
-//	HTTP → route → body ≤ 1 MiB → auth.SigV4 → rate → decode and check → operation ┐
-//	HTTP ← headers, JSON ←───── status and exception ←────── result or error ←─────┘
+//	HTTP → route → auth.SigV4, body ≤ 1 MiB → rate → decode and check → operation ┐
+//	HTTP ← headers, JSON ←───── status and exception ←───── result or error ←─────┘
 //
 // An operation is a function from one struct to another. Tags on the input's
 // fields name the shapes of the service model, whose constraints stand in a
@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"anabranch/internal/auth"
@@ -160,10 +161,7 @@ func (c *call) run(w http.ResponseWriter) (status int, body []byte, err error) {
 		return 0, nil, errUnknownOperation
 	}
 	c.operation = op.Name
-	sent, err := readBody(w, c.request)
-	if err != nil {
-		return 0, nil, err
-	}
+	sent := sync.OnceValues(func() ([]byte, error) { return readBody(w, c.request) })
 	// Who signs wants to be known, also where nobody has to.
 	if !op.public || auth.IsSigned(c.request) {
 		if c.accessKeyID, err = c.signatures.Verify(c.request, sent); err != nil {
@@ -180,11 +178,15 @@ func (c *call) run(w http.ResponseWriter) (status int, body []byte, err error) {
 	if err != nil {
 		return 0, nil, resource.Errorf(resource.Invalid, "the query cannot be read: %v", err)
 	}
+	text, err := sent()
+	if err != nil {
+		return 0, nil, err
+	}
 	if op.unhurried {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a recorder in a test has none
 	}
 	out, err := op.run(c.request.Context(), func(in any) error {
-		return op.input.decode(in, source{body: sent, path: label, query: query})
+		return op.input.decode(in, source{body: text, path: label, query: query})
 	})
 	if err != nil || op.status == http.StatusNoContent {
 		return op.status, nil, err

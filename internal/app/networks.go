@@ -22,6 +22,9 @@ func (n *Networks) UnmarshalText(text []byte) error {
 		if err != nil {
 			return fmt.Errorf("%q is not a network such as 10.0.0.0/8", s)
 		}
+		if a := network.Addr(); a.Is4In6() && network.Bits() >= 96 {
+			network = netip.PrefixFrom(a.Unmap(), network.Bits()-96) // as addresses are compared
+		}
 		*n = append(*n, network.Masked())
 	}
 	return nil

@@ -56,9 +56,10 @@ func IsSigned(r *http.Request) bool {
 	return r.Header["Authorization"] != nil || inQuery(r.URL.Query())
 }
 
-// Verify tells who signed r, whose body it is given, by their access key id.
-// An error is a *[SignatureError].
-func (v *SigV4) Verify(r *http.Request, body []byte) (accessKeyID string, err error) {
+// Verify tells who signed r, by their access key id. It asks for the body when
+// all else is in order but the signature, so that strangers' are not kept. An
+// error is a *[SignatureError], or body's.
+func (v *SigV4) Verify(r *http.Request, body func() ([]byte, error)) (accessKeyID string, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return "", refuse(InvalidSignature, "query: %v", err)
@@ -81,7 +82,11 @@ func (v *SigV4) Verify(r *http.Request, body []byte) (accessKeyID string, err er
 	if err := sig.checkTime(time.Now().UTC()); err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(body)
+	sent, err := body()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(sent)
 	bodyHash := hex.EncodeToString(sum[:])
 	for _, told := range [][]string{r.Header["X-Amz-Content-Sha256"], query["X-Amz-Content-Sha256"]} {
 		if told != nil && (len(told) != 1 || told[0] != bodyHash) {

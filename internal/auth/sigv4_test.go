@@ -113,7 +113,7 @@ func verify(wire []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return verifier.Verify(r, body)
+	return verifier.Verify(r, func() ([]byte, error) { return body, nil })
 }
 
 // What the SDK signs is let in, whatever the path, query, headers and body.
@@ -153,7 +153,7 @@ func TestVerifySigned(t *testing.T) {
 func TestVerifyOnTheWire(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		_, err := verifier.Verify(r, body)
+		_, err := verifier.Verify(r, func() ([]byte, error) { return body, nil })
 		fmt.Fprint(w, r.Proto, " ", err)
 	}))
 	server.EnableHTTP2 = true
@@ -430,4 +430,19 @@ func FuzzVerify(f *testing.F) {
 			t.Fatalf("let in with byte %d turned:\n%q", at%uint(len(wire)), wire)
 		}
 	})
+}
+
+// Nobody's body is read whose key is not known.
+func TestVerifyStrangers(t *testing.T) {
+	for _, header := range []string{"", "AWS4-HMAC-SHA256 Credential=WHO/20260301/eu-west-1/ivs/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("0", 64)} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Header.Set("X-Amz-Date", "20260301T000000Z")
+		if header != "" {
+			r.Header.Set("Authorization", header)
+		}
+		_, err := verifier.Verify(r, func() ([]byte, error) { t.Error("the body was read"); return nil, nil })
+		if err == nil {
+			t.Errorf("let in with %q", header)
+		}
+	}
 }

@@ -19,29 +19,28 @@ func (m *Manager) InsertAdBreak(ctx context.Context, channel resource.ARN, secon
 	if f == nil {
 		return "", resource.NotBroadcastingError(channel)
 	}
-	return f.insertAdBreak(ctx, seconds)
+	return f.insertAdBreak(ctx, channel, seconds)
 }
 
 // insertAdBreak stores the event before the break can begin: who sees the break
 // can be sure of it.
-func (f *Feed) insertAdBreak(ctx context.Context, seconds int) (id string, err error) {
+func (f *Feed) insertAdBreak(ctx context.Context, channel resource.ARN, seconds int) (id string, err error) {
 	f.inserting.Lock()
 	defer f.inserting.Unlock()
-	ch := &f.session.Channel
 	f.mu.Lock()
 	window, live := f.window, f.live && !f.closed
 	f.mu.Unlock()
 	switch {
 	case !live:
-		return "", resource.NotBroadcastingError(ch.ARN)
+		return "", resource.NotBroadcastingError(channel)
 	case window.InAdBreak():
-		return "", adBreakConflict(ch.ARN)
+		return "", adBreakConflict(channel)
 	}
 	id = resource.NewID()
 	err = f.b.m.Sessions.AppendEvent(ctx, resource.Event{
-		DetailType: resource.AdBreakStateChange, Time: resource.Time(time.Now()), Resource: ch.ARN, StreamID: f.id,
+		DetailType: resource.AdBreakStateChange, Time: resource.Time(time.Now()), Resource: channel, StreamID: f.id,
 		Detail: resource.AdBreakDetail{
-			EventName: resource.AdBreakInserted, ChannelName: ch.Name, StreamID: f.id,
+			EventName: resource.AdBreakInserted, ChannelName: f.session.Channel.Name, StreamID: f.id,
 			AdBreakID: id, DurationSeconds: seconds, TargetStartTime: resource.Time(window.NextSegment()),
 		},
 	})
@@ -50,7 +49,7 @@ func (f *Feed) insertAdBreak(ctx context.Context, seconds int) (id string, err e
 	}
 	switch err := window.InsertAdBreak(id, time.Duration(seconds)*time.Second); {
 	case errors.Is(err, packager.ErrInAdBreak): // another stream's, for this one ended meanwhile
-		return "", adBreakConflict(ch.ARN)
+		return "", adBreakConflict(channel)
 	case err != nil:
 		return "", err
 	}

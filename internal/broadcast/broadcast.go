@@ -29,15 +29,16 @@ type Broadcast struct {
 	metadata allowance // m.mu guards it
 
 	// mu guards what follows. Media is written under the feed's mutex alone.
-	mu       sync.Mutex
-	channel  resource.Channel
-	feed     *Feed            // nil while nobody publishes
-	window   *packager.Window // nil while off air
-	patience time.Duration    // how long the window waits for a publisher
-	postRoll time.Duration    // of the ad break behind the end, 0 for none
-	expiry   *time.Timer      // runs while it waits
-	deadline time.Time        // when it expires
-	closed   bool             // the server stops
+	mu          sync.Mutex
+	channel     resource.Channel
+	feed        *Feed                // nil while nobody publishes
+	window      *packager.Window     // nil while off air
+	latencyMode resource.LatencyMode // of window
+	patience    time.Duration        // how long the window waits for a publisher
+	postRoll    time.Duration        // of the ad break behind the end, 0 for none
+	expiry      *time.Timer          // runs while it waits
+	deadline    time.Time            // when it expires
+	closed      bool                 // the server stops
 }
 
 func newBroadcast(m *Manager, ch resource.Channel) *Broadcast {
@@ -118,7 +119,8 @@ func (b *Broadcast) begin(f *Feed) (*packager.Window, media.Ticks, error) {
 	if rc := f.session.RecordingConfiguration; rc != nil {
 		b.patience = max(b.patience, rc.ReconnectWindow())
 	}
-	if b.window != nil && b.window.Info().Ended {
+	// A change of the latency mode may have come while the publisher did.
+	if b.window != nil && (b.window.Info().Ended || b.latencyMode != b.channel.LatencyMode) {
 		if err := b.remove(); err != nil {
 			return nil, 0, err
 		}
@@ -142,6 +144,7 @@ func (b *Broadcast) begin(f *Feed) (*packager.Window, media.Ticks, error) {
 
 // open opens or recovers the channel's window.
 func (b *Broadcast) open() (err error) {
+	b.latencyMode = b.channel.LatencyMode
 	b.window, err = packager.OpenWindow(packager.WindowConfig{
 		Dir:       filepath.Join(b.m.Dir, b.id),
 		MediaBase: b.m.MediaBase(&b.channel),

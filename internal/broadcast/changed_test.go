@@ -3,6 +3,7 @@ package broadcast_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,4 +74,29 @@ func TestRestrictedInTheGap(t *testing.T) {
 			f.Close(nil)
 		})
 	}
+}
+
+// Of changes that come at once the last one counts, whoever is told of them
+// first.
+func TestChangedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, t.TempDir()).withChannel(true, nil)
+		defer s.stop()
+		f := s.mustPublish()
+		if err := send(t, f, 2); err != nil {
+			t.Fatal(err)
+		}
+		f.Close(nil)
+		s.update(func(ch *resource.Channel) { ch.Name = "first" })
+		s.failing.slow.Store(int64(time.Second))
+		var changes sync.WaitGroup
+		changes.Go(func() { s.m.Changed(t.Context(), s.channel.ARN) })
+		synctest.Wait() // until it has read
+		s.update(func(ch *resource.Channel) { ch.Authorized = true })
+		changes.Go(func() { s.m.Changed(t.Context(), s.channel.ARN) })
+		changes.Wait()
+		if view, ok := s.m.Lookup(s.channel.ID()); !ok || !view.Channel.Authorized {
+			t.Error("everybody may watch the channel, which is private")
+		}
+	})
 }

@@ -71,6 +71,8 @@ type Manager struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
+	changing chan struct{} // has one value while a channel's change is taken over
+
 	// mu guards what follows. It is never held across a call out of this
 	// package. A channel that was on air once stays in byID until it is
 	// deleted.
@@ -85,7 +87,9 @@ type Manager struct {
 // crash of the server interrupted: their playlists go on where they were, and
 // wait for their publishers as if those had dropped now.
 func NewManager(ctx context.Context, cfg Config) (*Manager, error) {
-	m := &Manager{Config: cfg, byID: make(map[string]*Broadcast), refused: make(map[string]time.Time)}
+	m := &Manager{
+		Config: cfg, changing: make(chan struct{}, 1), byID: make(map[string]*Broadcast), refused: make(map[string]time.Time),
+	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of live windows: %w", err)
@@ -254,6 +258,8 @@ func (m *Manager) Stop(ctx context.Context, channel resource.ARN) error {
 // Changed takes note of a channel that was updated or deleted while offline.
 // What waits for its publisher under settings that are gone ends at once.
 func (m *Manager) Changed(ctx context.Context, arn resource.ARN) {
+	m.changing <- struct{}{} // so that what was read last is taken over last
+	defer func() { <-m.changing }()
 	channel, err := m.Sessions.Channel(ctx, arn)
 	if err != nil && kindOf(err) != resource.NotFound {
 		m.Log.Error("changed channel cannot be read", "channel", arn.ID(), "error", err)

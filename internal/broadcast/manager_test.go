@@ -42,10 +42,17 @@ func (b *bucket) Put(_ context.Context, _, key, _ string, body io.ReadSeeker) er
 	return err
 }
 
-// failing is a store whose next EndStreams fail.
+// failing is a store whose next EndStreams fail, and whose answers about a
+// channel may take a while.
 type failing struct {
 	*store.Store
 	ends atomic.Int32
+	slow atomic.Int64 // how long, once
+}
+
+func (f *failing) Channel(ctx context.Context, arn resource.ARN) (resource.Channel, error) {
+	defer time.Sleep(time.Duration(f.slow.Swap(0)))
+	return f.Store.Channel(ctx, arn)
 }
 
 func (f *failing) EndStream(ctx context.Context, streamID string, at time.Time, failure string, breached ...resource.LimitBreachDetail) error {

@@ -225,6 +225,9 @@ func (c *Cutter) Flush() error {
 	c.waiting = remove(c.waiting, len(c.waiting))
 	err = errors.Join(err, c.finish())
 	c.newest = c.end - 1
+	for i := range c.metadata { // of pictures that went nowhere
+		c.metadata[i].PTS = min(c.metadata[i].PTS, c.end)
+	}
 	return err
 }
 

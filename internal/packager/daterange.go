@@ -78,10 +78,14 @@ var ErrInAdBreak = errors.New("an ad break is under way")
 // by the publisher's clock, corrected to the server's.
 const spliceTolerance = 100 * time.Millisecond
 
+// maxAdWait is how long an ad break waits at least for the segment that it begins
+// with, however short it is itself: key frames may be many seconds apart.
+const maxAdWait = 30 * time.Second
+
 // InsertAdBreak lets an ad break begin with the next segment that begins with a
 // key frame, or behind the last one if the playlist ends first. If neither comes
-// before it would be over, there is none. It returns [ErrInAdBreak] while there
-// is another.
+// within [maxAdWait], or before a longer one would be over, there is none. It
+// returns [ErrInAdBreak] while there is another.
 func (w *Window) InsertAdBreak(id string, planned time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -146,6 +150,14 @@ type adBreak struct {
 	In  int64 `json:"in,omitempty"`
 }
 
+// over says whether b is at its planned end, or has waited too long to begin.
+func (b *adBreak) over(at time.Time) bool {
+	if b.Out == 0 {
+		return !at.Before(b.Start.Add(max(b.Planned, maxAdWait)))
+	}
+	return !at.Add(spliceTolerance).Before(b.until())
+}
+
 // newestBreak is nil when there is none.
 func (e *edge) newestBreak() *adBreak {
 	if n := len(e.breaks); n > 0 {
@@ -156,7 +168,7 @@ func (e *edge) newestBreak() *adBreak {
 
 func (e *edge) inAdBreak(now time.Time) bool {
 	b := e.newestBreak()
-	return b != nil && b.End.IsZero() && (b.Out != 0 || now.Before(b.until()))
+	return b != nil && b.End.IsZero() && (b.Out != 0 || !b.over(now))
 }
 
 // put adds b, or what has become of it. It takes the place of one that never
@@ -177,7 +189,7 @@ func (e *edge) splice(s *mediaSegment) []adBreak {
 		return nil
 	}
 	b := *newest
-	over := !s.time.Add(spliceTolerance).Before(b.until())
+	over := b.over(s.time)
 	switch {
 	case b.Out == 0 && !over:
 		b.Out, b.Start = s.msn, s.time.UTC().Round(time.Millisecond)

@@ -85,6 +85,24 @@ func TestAdBreak(t *testing.T) {
 02:03.000Z
 `},
 		{
+			name: "begins however long the segment lasts that it was asked for in",
+			make: func(s *source) {
+				s.segment(-2)
+				insert(s, time.Second)
+				for range 9 {
+					s.part(false, false)
+				}
+				s.part(false, true)
+				s.segment(3)
+				s.segment(-1)
+			},
+			want: `02:01.000Z
+"02:05.000Z",PLANNED-DURATION=1,SCTE35-OUT=…
+02:05.000Z
+"02:05.000Z",END-DATE="02:06.000Z",DURATION=1,SCTE35-IN=…
+02:06.000Z
+`},
+		{
 			name: "ends where the first segment begins behind its plan",
 			make: func(s *source) {
 				s.segment(3)
@@ -158,17 +176,17 @@ func TestAdBreak(t *testing.T) {
 03:03.000Z
 `},
 		{
-			name: "is over before it could begin",
+			name: "has waited too long",
 			make: func(s *source) {
 				s.segment(3)
 				insert(s, 5*time.Second)
 				s.w.Interrupt()
-				s.time = s.time.Add(5 * time.Second)
+				s.time = s.time.Add(30 * time.Second)
 				s.segment(3)
 			},
 			want: `02:01.000Z
 #EXT-X-DISCONTINUITY
-02:07.000Z
+02:32.000Z
 `},
 		{
 			name: "is closed at the end of the playlist",
@@ -278,17 +296,17 @@ func TestAdBreak(t *testing.T) {
 					s.t.Fatal(err)
 				}
 				s.w.Interrupt()
-				s.time = s.time.Add(4 * time.Second)
+				s.time = s.time.Add(34 * time.Second)
 				s.segment(12)
 				insert(s, 4*time.Second)
 				for range 6 {
 					s.segment(12)
 				}
 			},
-			want: `02:21.000Z
-02:25.000Z
-02:29.000Z
-02:33.000Z
+			want: `02:51.000Z
+02:55.000Z
+02:59.000Z
+03:03.000Z
 `},
 		{
 			name: "is told whole in a delta update",
@@ -367,7 +385,7 @@ func TestOneAdBreak(t *testing.T) {
 		s.segment(3)
 		ask("behind it", nil)
 		w.Interrupt()
-		s.time = s.time.Add(4 * time.Second)
+		s.time = s.time.Add(30 * time.Second)
 		ask("when it did not begin in time", nil)
 		if err := w.End(); err != nil {
 			t.Fatal(err)
@@ -427,6 +445,7 @@ func TestAdBreakTorn(t *testing.T) {
 `},
 		{"all of it", 2, `02:01.000Z
 #EXT-X-DISCONTINUITY
+"02:10.000Z",PLANNED-DURATION=2,SCTE35-OUT=…
 02:10.000Z
 `},
 	} {

@@ -37,7 +37,7 @@ func (s *Server) admit(w *answer, r *http.Request, ch *resource.Channel) (*leave
 	leave.Policy = ch.PlaybackRestrictionPolicyARN.ID()
 	asked := origins{ofPolicy: policy.AllowedOrigins, strict: policy.EnableStrictOriginEnforcement}
 	if ch.Authorized {
-		if err := leave.take(r.URL.Query().Get("token"), ch, rules); err != nil {
+		if err := s.take(r, leave, ch, rules); err != nil {
 			return nil, err
 		}
 		asked.ofToken, asked.strict = leave.Origins, asked.strict || leave.Strict
@@ -80,10 +80,19 @@ func (s *Server) mayTune(w *answer, r *http.Request) error {
 	return err
 }
 
-// take takes over what a token grants.
-func (l *leave) take(token string, ch *resource.Channel, rules *rules) error {
+// take takes over what the token of a request grants. Each key pair costs it as
+// much as a dozen requests for media, so few are at it at once: those who
+// play already come first.
+func (s *Server) take(r *http.Request, l *leave, ch *resource.Channel, rules *rules) error {
+	token := r.URL.Query().Get("token")
 	if token == "" {
 		return &refusal{code: codeAuth, reason: "missing token"}
+	}
+	select {
+	case s.verifying <- struct{}{}:
+		defer func() { <-s.verifying }()
+	case <-r.Context().Done():
+		return r.Context().Err()
 	}
 	claims, err := auth.VerifyPlaybackToken(token, rules.keys, time.Now())
 	var fault *auth.PlaybackTokenError
@@ -152,12 +161,12 @@ func (s *Server) mayEnter(w *answer, r *http.Request) error {
 func everybodyMay(*answer, *http.Request) error { return nil }
 
 // stay checks after a wait that a session may still go on: it may have been
-// revoked, or the channel have been restricted.
-func (s *Server) stay(w *answer, r *http.Request, sess *session, view *broadcast.View) error {
+// revoked, or the channel have been restricted. It returns the view of now.
+func (s *Server) stay(w *answer, r *http.Request, sess *session, view *broadcast.View) (*broadcast.View, error) {
 	if now, ok := s.Channels.Lookup(sess.Channel); ok {
 		view = now
 	}
-	return s.goOn(w, r, sess, view)
+	return view, s.goOn(w, r, sess, view)
 }
 
 // goOn checks that a session may go on. What was found when it began still

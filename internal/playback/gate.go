@@ -3,7 +3,6 @@ package playback
 import (
 	"context"
 	"crypto/ecdsa"
-	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -102,8 +101,9 @@ func (g *Gate) load(ctx context.Context) error {
 	next := &rules{policies: make(map[resource.ARN]*resource.PlaybackRestrictionPolicy, len(policies)), revoked: g.now.Load().revoked}
 	for _, pair := range pairs {
 		key, err := resource.ParsePlaybackKey(pair.PublicKey)
-		if err != nil {
-			return fmt.Errorf("playback key pair %s: %w", pair.ARN, err)
+		if err != nil { // what it signed is refused, and the rest holds
+			g.log.Error("playback key pair cannot be used", "keyPair", pair.ARN, "error", err)
+			continue
 		}
 		next.keys = append(next.keys, key)
 	}

@@ -436,6 +436,9 @@ func TestOriginsOfSessions(t *testing.T) {
 				if code := said(t, res); code != c.code || res.Header.Get("Access-Control-Allow-Origin") != c.allows || varies != tt.strict {
 					t.Errorf("%s: %.12s…%s of %+v: %q %v", tt.name, path, path[len(path)-12:], c, code, res.Header)
 				}
+				if path == list && c.code == "" && !strings.Contains(strings.Join(res.Header["Vary"], ","), "Accept-Encoding") {
+					t.Errorf("%s: Vary %q", tt.name, res.Header["Vary"])
+				}
 				if res := st.do("OPTIONS", path, header...); c.origin != "" && (res.StatusCode == 204) != (c.code == "") {
 					t.Errorf("%s: preflight of %+v: %s", tt.name, c, res.Status)
 				}

@@ -47,7 +47,7 @@ func (s *Server) private(w *answer, r *http.Request) error {
 		return s.closed(sess.Channel, err)
 	}
 	defer m.Close()
-	if err := s.stay(w, r, sess, view); err != nil {
+	if _, err := s.stay(w, r, sess, view); err != nil {
 		return err
 	}
 	return sendMedia(w, r, m, forGoodForSelf)

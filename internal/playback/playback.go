@@ -27,6 +27,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -60,13 +61,18 @@ type Server struct {
 	Config
 	Views  *Views // who plays
 	opened openedTokens
+	// verifying has a value for each token whose signature is being checked.
+	verifying chan struct{}
 	// noCountries is done when it was told that countries are not checked.
 	noCountries sync.Once
 }
 
 // New makes a Server.
 func New(cfg Config) *Server {
-	return &Server{Config: cfg, Views: NewViews(), opened: openedTokens{seed: maphash.MakeSeed()}}
+	return &Server{
+		Config: cfg, Views: NewViews(), opened: openedTokens{seed: maphash.MakeSeed()},
+		verifying: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
 }
 
 // Register adds the server's paths to mux.

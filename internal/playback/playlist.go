@@ -96,7 +96,8 @@ func (s *Server) media(w *answer, r *http.Request) error {
 	if err != nil {
 		return s.closed(id, err)
 	}
-	if err := s.stay(w, r, sess, view); err != nil {
+	now, err := s.stay(w, r, sess, view)
+	if err != nil {
 		return err
 	}
 	req.MSN = -1 // waited for it already
@@ -117,7 +118,7 @@ func (s *Server) media(w *answer, r *http.Request) error {
 		h["Content-Encoding"] = encoding
 	}
 	cache := &publicCache
-	if view.Channel.Restricted() {
+	if now.Channel.Restricted() {
 		cache = &privateCache
 	}
 	if blocking && held {

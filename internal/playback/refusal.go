@@ -124,6 +124,8 @@ func (s *Server) refusalOf(r *http.Request, err error) *refusal {
 		return errOffline
 	case errors.Is(err, fs.ErrNotExist):
 		return &refusal{code: codeNoMedia, reason: "Can not find media"}
+	case isGone(r): // what was cut off for it is nobody's fault
+		return &refusal{code: codeUnavailable, reason: "player has left"}
 	case errors.Is(err, fs.ErrClosed), errors.Is(err, context.Canceled):
 		return &refusal{code: codeUnavailable, reason: "server or broadcast is stopping"}
 	}

@@ -72,7 +72,8 @@ func (s *Server) resume(token, channelID string) (*session, error) {
 // good.
 //
 // A token has one slot, by its hash, and is forgotten when another takes the
-// slot. So the table is of one size, some megabytes, and nobody takes a lock.
+// slot. So the table is of one size, some megabytes (90 MB at most, if all tokens
+// held as many origins as they can), and nobody takes a lock.
 type openedTokens struct {
 	seed  maphash.Seed
 	slots [1 << 14]atomic.Pointer[openedToken]

@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
@@ -29,24 +30,23 @@ func (s *state) adBreak() *packager.AdBreak {
 	return nil
 }
 
-// marksFor are the marks that the next object begins with, for a stream whose
-// newest ad break is b: nil when it has had none.
-func (s *state) marksFor(b *packager.AdBreak) (marks []record) {
-	if b == nil {
-		return nil
+// marksFor are the marks that the next object begins with, at a time, for a
+// stream whose newest ad break is b: nil when it has had none.
+func (s *state) marksFor(b *packager.AdBreak, at time.Time) (marks []record) {
+	n := s.nextObject()
+	if on := s.adBreak(); on != nil {
+		ended := *on
+		switch {
+		case b == nil || b.ID != on.ID: // its end was another recording's, or playlist's
+			ended = on.Closed(at)
+		case b.End.IsZero():
+			return nil
+		default:
+			ended.End = b.End
+		}
+		marks = append(marks, &marked{ended, n})
 	}
-	n, on := s.nextObject(), s.adBreak()
-	switch {
-	case on == nil && b.End.IsZero():
-		return []record{&marked{*b, n}}
-	case on == nil || on.ID == b.ID && b.End.IsZero():
-		return nil
-	case on.ID == b.ID:
-		return []record{&marked{*b, n}}
-	}
-	// The end of the one before was another recording's.
-	marks = []record{&marked{on.Closed(b.Start), n}}
-	if b.End.IsZero() {
+	if b != nil && b.End.IsZero() {
 		marks = append(marks, &marked{*b, n})
 	}
 	return marks

@@ -91,6 +91,17 @@ func TestAdBreaks(t *testing.T) {
 			c.shoot(t, take, 6)
 			take.End()
 		}, []string{"out:one 0.ts in:one@00:10.000Z out:two 1.ts in:two@00:32.000Z end"}},
+		{"the live playlist ended in it, and a new one knows nothing of it", func(t *testing.T, r *Recorder, c *camera) {
+			take := r.Begin(c.stream)
+			take.AdBreak(on("one"))
+			c.shoot(t, take, 6)
+			take.End()
+			time.Sleep(20 * time.Second)
+			c = c.again()
+			take = r.Begin(c.stream)
+			c.shoot(t, take, 6)
+			take.End()
+		}, []string{"out:one 0.ts in:one@00:10.000Z 1.ts end"}},
 		{"a stream in doubt that stays", func(t *testing.T, r *Recorder, c *camera) {
 			c.broadcast(t, r, 6)
 			c = c.again()

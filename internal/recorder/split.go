@@ -127,7 +127,7 @@ func (rec *recording) adoptObject(t *Take, begins *joined, old *recording, o *ob
 			headers++
 		}
 	}
-	records = append(records, rec.marksFor(t.adBreak)...)
+	records = append(records, rec.marksFor(t.adBreak, o.Time)...)
 	records = append(records, &opened{N: n, Discontinuity: len(rec.objects) > 0, Header: max(0, headers-1)})
 	for _, p := range o.parts {
 		p.Object, p.TS, p.Start = n, by.apply(p.TS), p.Start+later

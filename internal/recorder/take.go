@@ -83,7 +83,8 @@ func (t *Take) Write(c *packager.Chunk, cmaf []byte) error {
 // a segment, with a key frame.
 func (t *Take) AdBreak(b packager.AdBreak) {
 	if t.coming == nil || *t.coming != b {
-		t.coming = &b
+		next := b // the parameter itself would go to the heap with each part
+		t.coming = &next
 	}
 }
 

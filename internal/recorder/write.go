@@ -42,7 +42,7 @@ func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
 	}
 	var marks []record
 	if c.Segment && c.Independent {
-		marks = rec.marksFor(t.adBreak)
+		marks = rec.marksFor(t.adBreak, c.Time)
 	}
 	if o := rec.open(); o != nil && (len(marks) > 0 || rec.mustCut(t, o, c)) {
 		if err := rec.closeObject(0); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"sync"
 	"time"
 
 	"anabranch/internal/resource"
@@ -84,25 +85,76 @@ type usedTokenRow struct {
 // clock may be set back.
 const usedTokensKept = time.Hour
 
+// use is a call of UseOnce.
+type use struct {
+	row   *usedTokenRow
+	first bool
+	err   error
+	done  chan struct{} // closed when it is decided
+}
+
+// uses are those that wait for a transaction. All who come before it begins
+// share it: a crowd that tunes in at once costs the disk little more than one
+// viewer, and other changes need not queue behind each of them.
+type uses struct {
+	mu      sync.Mutex
+	waiting []*use
+}
+
+func (u *uses) take() []*use {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	all := u.waiting
+	u.waiting = nil
+	return all
+}
+
 // UseOnce takes note that the token of a UUID was used for a channel, and says
 // whether this was the first time: of several calls one is told so. It is
-// remembered until the token has expired.
+// remembered until the token has expired. After an error it may be used, or not.
 func (s *Store) UseOnce(ctx context.Context, channel resource.ARN, uuid string, expires time.Time) (first bool, err error) {
 	sum := sha256.Sum256([]byte(string(channel) + "\n" + uuid)) // no ARN has a line end
-	err = s.change(ctx, fmt.Sprintf("use single-use token of %s", channel), func(ctx context.Context, tx bun.Tx) error {
-		row := &usedTokenRow{Digest: hex.EncodeToString(sum[:]), ExpiresAt: millis(expires)}
-		res, err := tx.NewInsert().Model(row).On("CONFLICT (digest) DO NOTHING").Exec(ctx)
-		if err != nil {
-			return err
+	u := &use{row: &usedTokenRow{Digest: hex.EncodeToString(sum[:]), ExpiresAt: millis(expires)}, done: make(chan struct{})}
+	s.uses.mu.Lock()
+	s.uses.waiting = append(s.uses.waiting, u)
+	isFirst := len(s.uses.waiting) == 1
+	s.uses.mu.Unlock()
+	if isFirst {
+		s.useAll(context.WithoutCancel(ctx)) // for the others too
+	}
+	select {
+	case <-u.done:
+		return u.first && u.err == nil, u.err
+	case <-ctx.Done():
+		return false, fmt.Errorf("use single-use token of %s: %w", channel, ctx.Err())
+	}
+}
+
+// useAll decides all uses that wait when its turn comes.
+func (s *Store) useAll(ctx context.Context) {
+	var all []*use
+	err := s.change(ctx, "use single-use tokens", func(ctx context.Context, tx bun.Tx) error {
+		all = append(all, s.uses.take()...)
+		for _, u := range all {
+			res, err := tx.NewInsert().Model(u.row).On("CONFLICT (digest) DO NOTHING").Exec(ctx)
+			if err != nil {
+				return err
+			}
+			n, err := res.RowsAffected()
+			if err != nil {
+				return err
+			}
+			u.first = n > 0
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return err
-		}
-		first = n > 0
-		_, err = tx.NewDelete().Model((*usedTokenRow)(nil)).
+		_, err := tx.NewDelete().Model((*usedTokenRow)(nil)).
 			Where("expires_at < ?", millis(time.Now().Add(-usedTokensKept))).Exec(ctx)
 		return err
 	})
-	return first && err == nil, err
+	if len(all) == 0 { // it did not begin
+		all = s.uses.take()
+	}
+	for _, u := range all {
+		u.err = err
+		close(u.done)
+	}
 }

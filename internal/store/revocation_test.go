@@ -1,8 +1,11 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -129,6 +132,40 @@ func TestUseOnceRace(t *testing.T) {
 	wg.Wait()
 	if n := first.Load(); n != 1 {
 		t.Errorf("%d were the first", n)
+	}
+}
+
+// Those who come while another change is made share one transaction, and each is
+// told the truth.
+func TestUseOnceTogether(t *testing.T) {
+	f := open(t)
+	f.turn <- struct{}{} // another change is made
+	var first atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			ok, err := f.UseOnce(t.Context(), "a", strconv.Itoa(i/2), time.Now().Add(time.Minute))
+			if err != nil {
+				t.Error(err)
+			} else if ok {
+				first.Add(1)
+			}
+		})
+	}
+	for waits := 0; waits < 40; time.Sleep(time.Millisecond) {
+		f.uses.mu.Lock()
+		waits = len(f.uses.waiting)
+		f.uses.mu.Unlock()
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.UseOnce(gone, "a", "gone", time.Now().Add(time.Minute)); !errors.Is(err, context.Canceled) {
+		t.Errorf("who left was told %v", err)
+	}
+	<-f.turn
+	wg.Wait()
+	if n := first.Load(); n != 20 {
+		t.Errorf("%d were the first with 20 tokens", n)
 	}
 }
 

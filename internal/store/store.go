@@ -51,6 +51,7 @@ type Store struct {
 	turn   chan struct{} // has one value while a change is made
 	reader *bun.DB
 	quotas Quotas
+	uses   uses
 }
 
 // Config is what a Store is made of.
