@@ -60,5 +60,11 @@ func TestThrottling(t *testing.T) {
 	if a := f.call("POST", "/Hurry", ""); a.StatusCode != 200 {
 		t.Errorf("first call: %d %s", a.StatusCode, a.body)
 	}
-	f.failed(f.call("POST", "/Hurry", ""), 429, "ThrottlingException", "Rate exceeded: Hurry may be called 1 times a second")
+	a := f.call("POST", "/Hurry", "")
+	for range 50 { // a machine may be so slow that more than a second lies between two
+		if a.StatusCode == 200 {
+			a = f.call("POST", "/Hurry", "")
+		}
+	}
+	f.failed(a, 429, "ThrottlingException", "Rate exceeded: Hurry may be called 1 times a second")
 }

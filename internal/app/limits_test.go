@@ -71,10 +71,14 @@ func TestLimitsOfAPI(t *testing.T) {
 	if !errors.As(err, &exceeded) || status(err) != http.StatusPaymentRequired || !strings.Contains(aws.ToString(exceeded.ExceptionMessage), "there may be 1") {
 		t.Errorf("the second channel: %v", err)
 	}
-	if _, err := client.ListStreams(t.Context(), &ivs.ListStreamsInput{}, once); err != nil {
+	if _, err = client.ListStreams(t.Context(), &ivs.ListStreamsInput{}, once); err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.ListStreams(t.Context(), &ivs.ListStreamsInput{}, once)
+	for range 50 { // a machine may be so slow that more than a second lies between two
+		if err == nil {
+			_, err = client.ListStreams(t.Context(), &ivs.ListStreamsInput{}, once)
+		}
+	}
 	var throttled smithy.APIError
 	if !errors.As(err, &throttled) || throttled.ErrorCode() != "ThrottlingException" || status(err) != http.StatusTooManyRequests {
 		t.Errorf("the second call: %v", err)
