@@ -85,7 +85,8 @@ func (l *listener) next() (pages []heard) {
 
 // check compares what a page heard, in order, and returns the dates at which it
 // lies. Behind a join hls.js may load a part again, and leap over what is to be
-// told, but not over the last.
+// told, but not over the last. The cues that it makes of its first fragment may be
+// lost: Chromium empties the track when it has loaded, which may be after them.
 func (h heard) check(t *testing.T, texts []string) (dates []time.Time) {
 	t.Helper()
 	var parsed []string
@@ -104,7 +105,8 @@ func (h heard) check(t *testing.T, texts []string) (dates []time.Time) {
 			t.Errorf("%.20q is told %.3f s early", m.Text, -m.Late)
 		}
 	}
-	if cues := slices.Compact(h.Cues); !told || !slices.Equal(parsed, texts) || !slices.Equal(cues, texts) {
+	cues := slices.Compact(h.Cues)
+	if !told || !slices.Equal(parsed, texts) || len(cues) == 0 || len(cues) > len(texts) || !slices.Equal(cues, texts[len(texts)-len(cues):]) {
 		t.Fatalf("hls.js parsed %.40q, found %.40q and told %.40v, not %.40q", parsed, cues, h.Told, texts)
 	}
 	return dates
@@ -114,8 +116,11 @@ func (h heard) check(t *testing.T, texts []string) (dates []time.Time) {
 // the recording, behind a join too. It disturbs no player.
 func TestTimedMetadata(t *testing.T) {
 	t.Parallel()
-	const near = 40 * time.Millisecond                                                            // a picture, and rounding
-	const behind = 350 * time.Millisecond                                                         // how far off hls.js places a stream with B-frames behind one that was torn off
+	const near = 40 * time.Millisecond // a picture, and rounding
+	// How far off hls.js dates a stream with B-frames: it takes a fragment to begin
+	// with its first picture shown, sometimes, and behind one torn off more so. The
+	// boxes themselves are the same bytes live and recorded.
+	const behind = 350 * time.Millisecond
 	texts := []string{"goal", strings.Repeat("größer ", 113) + "goal!!!", `{"after":"the join"}`} // the second has 1024 bytes
 	s := startServer(t)
 	configuration := s.newRecordingConfiguration(60 * time.Second)
@@ -195,7 +200,7 @@ func TestTimedMetadata(t *testing.T) {
 		recorded.next()
 		for n, date := range recorded.next()[0].check(t, texts) {
 			limit := near
-			if i == 1 && n == 2 {
+			if i == 1 {
 				limit = behind
 			}
 			if apart := date.Sub(dates[i][n]); apart.Abs() > limit {

@@ -6,7 +6,7 @@
 // The player is hls for hls.js or native for Chromium's own; the site has a page
 // for each. It plays rate times as fast as life. A first line of JSON tells that
 // all pages play, a second one what each of them heard: printed when all with
-// hls.js have found so many pieces and come to the last, or after a minute.
+// hls.js have parsed so many pieces and come to the last, or after a minute.
 import { chromium } from 'playwright-core';
 
 const [, , executablePath, site, rate, count, ...videos] = process.argv;
@@ -78,7 +78,7 @@ async function until(done) {
 
 await until(({ time }) => time > 0.5);
 console.log(JSON.stringify(await look()));
-await until(({ player, cues, told }) => player === 'native'
-  || cues.length >= Number(count) && told.some(({ text }) => text === cues.at(-1)));
+await until(({ player, parsed, told }) => player === 'native'
+  || new Set(parsed.map(({ text }) => text)).size >= Number(count) && told.some(({ text }) => text === parsed.at(-1).text));
 console.log(JSON.stringify(await look()));
 await browser.close();
