@@ -33,9 +33,14 @@ func TestNothingWithoutAuthority(t *testing.T) {
 			return nil
 		})
 	}
-	time.Sleep(2 * time.Second) // a segment with parts
 	token := keys.token(secret, nil)
-	list = secret.tune(token)
+	eventually(t, 20*time.Second, "there is a segment with parts", func() error {
+		list = secret.tune(token)
+		if a := s.ask("GET", list); strings.Count(a.body, "#EXT-X-PART:") < 4 {
+			return fmt.Errorf("%s", a.body)
+		}
+		return nil
+	})
 	session := strings.Split(list, "/")[2]
 	others := strings.Split(other.tune(keys.token(other, nil)), "/")[2]
 	opens := strings.Split(open.tune(""), "/")[2]
