@@ -154,7 +154,7 @@ func TestTimedMetadata(t *testing.T) {
 
 	publishers := publishAll()
 	for _, p := range publishers {
-		p.waitSent(3 * time.Second) // Chromium's own player tries once
+		p.waitSent(14 * time.Second) // Chromium's own player may fail to open a stream that has only begun
 	}
 	ts, fmp4 := *channels[0].PlaybackUrl, *channels[1].PlaybackUrl
 	live := listen(t, site, 1, len(texts), "hls="+ts, "hls="+ts, "hls="+fmp4, "native="+ts)

@@ -45,7 +45,10 @@ async function play({ url, rate, seeks, player }) {
   video.addEventListener('error', () => seen.errors.push(video.error.message));
   if (player === 'hls') {
     const hls = new Hls();
-    hls.on('hlsError', (_, { details, fatal, reason, error }) => seen.errors.push([details, fatal ? 'fatal' : '', reason ?? error?.message ?? ''].join(' ')));
+    hls.on('hlsError', (_, { details, fatal, reason, error }) => {
+      if (details === 'bufferStalledError' && !fatal) return; // a slow machine's: see stalls
+      seen.errors.push([details, fatal ? 'fatal' : '', reason ?? error?.message ?? ''].join(' '));
+    });
     hls.loadSource(url);
     hls.attachMedia(video);
   } else {
