@@ -175,7 +175,6 @@ func TestPrivateChannel(t *testing.T) {
 			return nil
 		})
 	}
-	time.Sleep(2 * time.Second)
 
 	refused("no token", "invalid_playback_auth_token", c.master(""))
 	refused("no JWT", "invalid_playback_auth_token", c.master("x.y"))
