@@ -142,4 +142,6 @@ type Recording struct {
 	StartedAt       time.Time      `json:"startedAt"`
 	EndedAt         time.Time      `json:"endedAt,omitzero"`
 	Duration        time.Duration  `json:"duration"` // of the media, not the wall
+	// Media is told at the end; empty for recordings from before it was.
+	Media RecordedMedia `json:"media,omitzero"`
 }
