@@ -12,6 +12,11 @@ var (
 		Name: "anabranch_packager_frames_dropped_total",
 		Help: "Frames that could not be packaged.",
 	}, []string{"kind", "reason"})
+	// RungDropped is by kind.
+	RungDropped = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "anabranch_packager_rung_frames_dropped_total",
+		Help: "Transcoded frames that came too late for their part, or too early.",
+	}, []string{"kind"})
 	PackagerSilence = factory.NewCounter(prometheus.CounterOpts{
 		Name: "anabranch_packager_silence_frames_total",
 		Help: "Audio frames of silence put in where a publisher's sound was missing.",

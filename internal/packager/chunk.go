@@ -1,6 +1,7 @@
 package packager
 
 import (
+	"slices"
 	"time"
 
 	"anabranch/internal/media"
@@ -50,10 +51,15 @@ type Chunk struct {
 	Ready time.Time
 	// Segment and SegmentEnd say that the chunk begins and ends a segment.
 	Segment, SegmentEnd bool
+	// NextKey is the PTS of the key frame that begins the next segment, where
+	// SegmentEnd stands before one, and End where the stream ends: what belongs to
+	// this chunk or those before it is shown before that. Else it is 0.
+	NextKey media.Ticks
 	// Discontinuity marks the first chunk after a join, a jump or a change of
 	// Params. It implies Segment and Independent.
 	Discontinuity bool
-	// Independent says that the first video frame is a key frame.
+	// Independent says that the first video frame is a key frame, or that there is
+	// no video track.
 	Independent bool
 	// Video and Audio are frames in decoding order, with their durations: the
 	// pictures whose DTS lies in the chunk, and the audio from where that of the
@@ -74,5 +80,26 @@ func (c *Chunk) firstPTS() media.Ticks {
 	return c.Start
 }
 
+// keyed says whether the chunk begins a segment with a key frame.
+func (c *Chunk) keyed() bool {
+	return c.Segment && c.Independent && len(c.Video) > 0 && c.Video[0].DTS == c.Start
+}
+
 // End is where the next chunk starts, in 90 kHz ticks.
 func (c *Chunk) End() media.Ticks { return c.Start + c.Duration }
+
+// Clone is c with slices of its own, to be kept. Payloads are shared.
+func (c *Chunk) Clone() *Chunk {
+	own := *c
+	own.Video, own.Audio, own.Metadata = slices.Clone(c.Video), slices.Clone(c.Audio), slices.Clone(c.Metadata)
+	return &own
+}
+
+// SoundOnly is c without its pictures, for a rendition of sound alone. It is made
+// in into, and has the slices of c.
+func (c *Chunk) SoundOnly(into *Chunk) *Chunk {
+	*into = *c
+	into.Params.Video, into.Video = nil, nil
+	into.Independent = true
+	return into
+}

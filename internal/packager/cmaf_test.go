@@ -55,8 +55,25 @@ func TestCMAFPlays(t *testing.T) {
 				t.Errorf("audio stream is %+v", a)
 			}
 			comparePackets(t, packets["audio"], cs.audio())
+
+			cs = soundOnly(cs)
+			p := media.Params{Audio: src.params.Audio}
+			packets, streams = probe(t, "a.mp4", packCMAF(t, p, cs))
+			if a := streams["audio"]; len(streams) != 1 || a.ID != "0x2" || a.FramesRead != strconv.Itoa(len(cs.audio())) {
+				t.Errorf("sound alone is %+v", streams)
+			}
+			comparePackets(t, packets["audio"], cs.audio())
 		})
 	}
+}
+
+// soundOnly are chunks without pictures.
+func soundOnly(cs chunks) (alone chunks) {
+	for i := range cs {
+		var c Chunk
+		alone = append(alone, *cs[i].SoundOnly(&c))
+	}
+	return alone
 }
 
 // comparePackets compares what ffprobe saw with what was written.

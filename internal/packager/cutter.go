@@ -92,6 +92,7 @@ type Cutter struct {
 	part  Chunk
 	sound soundtrack
 
+	coming  media.Frame // what is to be taken in behind the part's pictures
 	first   bool        // the open part is the first since Begin
 	segment media.Ticks // start of the open segment
 	before  media.Ticks // duration of the segment before
@@ -193,7 +194,7 @@ func (c *Cutter) picture(f media.Frame) error {
 		c.open(f)
 		return nil
 	}
-	c.ready = f.Captured
+	c.coming, c.ready = f, f.Captured
 	c.witness(&f)
 	last := &c.part.Video[n-1]
 	last.Duration = f.DTS - last.DTS
@@ -236,6 +237,7 @@ func (c *Cutter) finish() error {
 		end := last.DTS + c.frame
 		c.shown = c.shown.with(c.part.Video)
 		end += min(c.shown.tail(end), maxShown)
+		c.coming = media.Frame{Key: true, DTS: end, PTS: end} // or nothing
 		if err = c.split(last.DTS, end, maxSegment); err == nil {
 			err = c.close(end, true)
 		}
@@ -317,6 +319,13 @@ func (c *Cutter) close(end media.Ticks, segmentEnd bool) error {
 	c.part.Duration = end - c.part.Start
 	c.part.Time, c.part.Ready = c.clock(), c.ready
 	c.part.SegmentEnd = segmentEnd
+	behind := &c.coming
+	if video < len(c.part.Video) {
+		behind = &c.part.Video[video]
+	}
+	if segmentEnd && behind.Key && behind.DTS == end {
+		c.part.NextKey = behind.PTS
+	}
 	c.part.Video, c.part.Audio = c.part.Video[:video], audio
 	c.part.Metadata = c.metadataUntil(c.part.Start, end)
 	c.part.Independent = video > 0 && c.part.Video[0].Key
@@ -352,7 +361,7 @@ func segmentLimit(gop media.Ticks) media.Ticks {
 }
 
 // remove takes the first n away, in place, and lets go of their payloads.
-func remove[T media.Frame | Metadata](queue []T, n int) []T {
+func remove[T media.Frame | picture | Metadata](queue []T, n int) []T {
 	rest := copy(queue, queue[n:])
 	clear(queue[rest:])
 	return queue[:rest]

@@ -14,6 +14,15 @@
 // [Window] keeps the last minute of chunks on disk and shows it to viewers as a
 // playlist that grows while they wait.
 //
+//	frames → Cutter → Chunk ────────────────→ Window    the source
+//	   ↓                ↓                        ↓ Follow
+//	transcoder ───→ Follower → Chunk ───────→ Window    a rung
+//
+// Other renditions are not cut again. A [Follower] puts a rung's frames into chunks
+// that begin and end where the source's do, and the rung's window follows the
+// source's by [Window.Follow]: same segments, same numbers, same dates. What a
+// rung lacks is a gap in its playlist, and nowhere else.
+//
 //	│←──────────────── segment ──────────────→│←── segment …
 //	│←─ part ──→│←─ part ──→│←─ part ──→│part→│
 //	 K p p p p p p p p p p p p p p p p p p p p K p p p     video, K a key frame

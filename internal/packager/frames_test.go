@@ -126,6 +126,18 @@ func (cs chunks) check(t testing.TB) {
 		if c.Segment {
 			segment, segmentTime = c.Start, c.Time
 		}
+		next := media.Ticks(0)
+		switch {
+		case i+1 == len(cs) && !c.Ready.IsZero(): // not the end of the stream
+			next = c.NextKey
+		case i+1 == len(cs) || cs[i+1].Discontinuity:
+			next = c.End()
+		case cs[i+1].keyed():
+			next = cs[i+1].Video[0].PTS
+		}
+		if c.NextKey != next {
+			bad("next key frame at %d, want %d", c.NextKey, next)
+		}
 		if d := c.End() - segment; d > maxSegment {
 			bad("segment of %d ticks", d)
 		}

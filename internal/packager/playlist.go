@@ -40,7 +40,7 @@ func (e *edge) playlist(skip bool, coding Coding) []byte {
 // who wake at once find it, and do not queue behind the first.
 func (e *edge) prepare(before *edge) {
 	for v := range before.texts {
-		if before.texts[v].asked.Load() && !e.closed {
+		if before.texts[v].asked.Load() && !e.closed && !e.empty() {
 			e.text(v)
 		}
 	}
@@ -134,7 +134,7 @@ func (e *edge) render(delta bool) []byte {
 		// hls.js takes the last segment for the one in the making, and later
 		// finds the numbers wrong, unless some line follows it.
 		p.line("# publisher is away")
-	case !e.cfg.NoParts:
+	case !e.cfg.NoParts && !(e.open && e.last().gap()):
 		p = append(p, `#EXT-X-PRELOAD-HINT:TYPE=PART,URI="`...)
 		p = appendPartURI(p, e.cfg.MediaBase, msn, part)
 		p.line(`"`)
@@ -193,6 +193,9 @@ func (p *playlist) parts(base string, s *mediaSegment) {
 		if s.parts[i].independent {
 			b = append(b, ",INDEPENDENT=YES"...)
 		}
+		if s.parts[i].gap {
+			b = append(b, ",GAP=YES"...)
+		}
 		b = append(b, '\n')
 	}
 	*p = b
@@ -203,7 +206,11 @@ func (p *playlist) segment(base string, s *mediaSegment) {
 	for i := range s.parts {
 		total += s.parts[i].microseconds()
 	}
-	b := appendSeconds(append(*p, "#EXTINF:"...), total)
+	b := *p
+	if s.gap() {
+		b = append(b, "#EXT-X-GAP\n"...)
+	}
+	b = appendSeconds(append(b, "#EXTINF:"...), total)
 	b = append(append(b, ",\n"...), base...)
 	b = strconv.AppendInt(b, s.msn, 10)
 	*p = append(append(b, segmentSuffix...), '\n')

@@ -19,6 +19,9 @@ func (c *Chunk) Moved(by media.Ticks, buf *Chunk) *Chunk {
 	}
 	*buf = *c
 	buf.Start, buf.Video, buf.Audio, buf.Metadata = c.Start+by, video, audio, metadata
+	if c.NextKey != 0 {
+		buf.NextKey += by
+	}
 	return buf
 }
 

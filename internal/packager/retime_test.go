@@ -97,6 +97,12 @@ func TestMovedTwice(t *testing.T) {
 		if c := cs[0].Moved(90, &buf); c.Metadata[0].PTS != 97 || cs[0].Metadata[0].PTS != 7 {
 			t.Fatalf("metadata moved to %d, from %d", c.Metadata[0].PTS, cs[0].Metadata[0].PTS)
 		}
+		if c := cs[0].Moved(90, &buf); c.NextKey != 0 || cs[0].NextKey != 0 {
+			t.Fatalf("no key frame moved to %d, from %d", c.NextKey, cs[0].NextKey)
+		}
+		if c := cs[len(cs)-1].Moved(90, &buf); c.NextKey != c.End() {
+			t.Fatalf("the stream's end moved to %d, the chunk's to %d", c.NextKey, c.End())
+		}
 	}
 	if n := testing.AllocsPerRun(10, func() { cs[0].Moved(90, &buf) }); n > 0 {
 		t.Errorf("%v allocations", n)

@@ -59,7 +59,8 @@ type TSState struct {
 //	segment       [Metadata]      per picture      frames           decoding times
 //
 // PTS and DTS are those of the frames, modulo 2³³. The clock reference goes with
-// every picture, and by itself where pictures are further apart than 100 ms.
+// every picture, and by itself where pictures are further apart than 100 ms. Without
+// a video track it goes with the sound.
 type TS struct {
 	state  TSState
 	tables bool        // PAT and PMT have been written
@@ -85,7 +86,7 @@ func (t *TS) Append(dst []byte, c *Chunk) ([]byte, error) {
 	}
 	dst = slices.Grow(dst, tsSize(c))
 	if c.Segment || !t.tables {
-		dst = t.appendTables(dst, c.Params.Audio != nil)
+		dst = t.appendTables(dst, c.Params)
 	}
 	if c.Segment {
 		var number [10]byte // digits of 2³²
@@ -98,12 +99,20 @@ func (t *TS) Append(dst []byte, c *Chunk) ([]byte, error) {
 		t.tag = appendMetadataTag(t.tag[:0], m.Payload)
 		dst = t.appendTag(dst, t.tag, m.PTS)
 	}
+	w := tsChunk{TS: t, dst: dst, rate: c.Params.Rate(media.Audio), adts: adts, clocked: media.Video}
+	start, end, before := c.Start, c.End(), media.Ticks(pcrInterval)
+	if c.Params.Video == nil {
+		w.clocked = media.Audio
+		before = max(before, media.Ticks(media.SamplesPerFrame).Rescale(w.rate, media.VideoRate)+1)
+		if start, end = t.pcr, t.pcr; len(c.Audio) > 0 {
+			start, end = w.at(&c.Audio[0]), w.at(&c.Audio[len(c.Audio)-1])+1
+		}
+	}
 	// A clock reference before this chunk was not far before, or belongs to
 	// another time.
-	if t.pcr > c.Start || t.pcr < c.Start-pcrInterval {
-		t.pcr = c.Start - pcrInterval
+	if t.pcr > start || t.pcr < start-before {
+		t.pcr = start - pcrInterval
 	}
-	w := tsChunk{TS: t, dst: dst, rate: c.Params.Rate(media.Audio), adts: adts}
 	if !c.Discontinuity {
 		w.audio = c.Audio
 	}
@@ -118,7 +127,7 @@ func (t *TS) Append(dst []byte, c *Chunk) ([]byte, error) {
 		// last: no sound must have come before.
 		w.audio = c.Audio
 	}
-	w.advance(c.End())
+	w.advance(end)
 	for len(w.audio) > 0 {
 		w.sound()
 	}
@@ -147,14 +156,19 @@ type tsChunk struct {
 	audio []media.Frame // not written yet
 	rate  int           // of audio
 	adts  adtsHeader
+
+	clocked media.Kind // the track that the clock goes with
 }
+
+// at is the time of an audio frame in 90 kHz ticks.
+func (w *tsChunk) at(f *media.Frame) media.Ticks { return f.PTS.Rescale(w.rate, media.VideoRate) }
 
 // advance writes the audio and the clock references that come before dts.
 func (w *tsChunk) advance(dts media.Ticks) {
 	for {
 		clock := w.pcr + pcrInterval
 		if len(w.audio) > 0 {
-			if sound := w.audio[0].DTS.Rescale(w.rate, media.VideoRate); sound < dts && sound <= clock {
+			if sound := w.at(&w.audio[0]); sound < dts && sound <= clock {
 				w.sound()
 				continue
 			}
@@ -169,8 +183,12 @@ func (w *tsChunk) advance(dts media.Ticks) {
 // clock writes a packet with a clock reference and nothing else.
 func (w *tsChunk) clock(dts media.Ticks) {
 	w.pcr = dts
+	pid, counter := byte(videoPID&0xFF), w.state.Video
+	if w.clocked == media.Audio {
+		pid, counter = audioPID&0xFF, w.state.Audio
+	}
 	// A packet without payload repeats the counter of the one before it.
-	w.dst = append(w.dst, syncByte, videoPID>>8, videoPID&0xFF, 0x20|(w.state.Video-1)&0x0F, packetBody-1, flagPCR)
+	w.dst = append(w.dst, syncByte, videoPID>>8, pid, 0x20|(counter-1)&0x0F, packetBody-1, flagPCR)
 	w.dst = appendPCR(w.dst, dts)
 	w.dst = appendStuffing(w.dst, packetBody-8)
 }
@@ -200,19 +218,25 @@ func (w *tsChunk) picture(f *media.Frame) {
 	w.dst = p.dst
 }
 
-// sound writes as many audio frames as one PES packet holds. Only the first has
-// a PTS, the others must follow without a hole.
+// sound writes as many audio frames as one PES packet holds, or as the clock can do
+// without another reference. Only the first has a PTS, the others must follow
+// without a hole.
 func (w *tsChunk) sound() {
 	n, size := 0, 0
+	pts := w.at(&w.audio[0])
+	p := pes{dst: w.dst, pid: audioPID, counter: &w.state.Audio}
+	until := w.audio[len(w.audio)-1].PTS
+	if w.clocked == media.Audio {
+		p.pcr, p.flags, w.pcr = pts, flagPCR|flagRandomAccess, pts
+		until = w.audio[0].PTS + media.Ticks(pcrInterval).Rescale(media.VideoRate, w.rate) - media.SamplesPerFrame
+	}
 	for n < len(w.audio) {
 		frame := adtsSize + len(w.audio[n].Payload)
-		if n > 0 && (size+frame > audioPES || w.audio[n-1].Duration != media.SamplesPerFrame) {
+		if n > 0 && (size+frame > audioPES || w.audio[n-1].Duration != media.SamplesPerFrame || w.audio[n].PTS > until) {
 			break
 		}
 		n, size = n+1, size+frame
 	}
-	pts := w.audio[0].PTS.Rescale(w.rate, media.VideoRate)
-	p := pes{dst: w.dst, pid: audioPID, counter: &w.state.Audio}
 	p.begin(audioStreamID, size, pts, pts)
 	for i := range w.audio[:n] {
 		w.adts.setSize(len(w.audio[i].Payload))
@@ -252,22 +276,31 @@ var (
 )
 
 // appendTables appends PAT and PMT, a packet each.
-func (t *TS) appendTables(dst []byte, audio bool) []byte {
+func (t *TS) appendTables(dst []byte, p media.Params) []byte {
 	t.tables = true
 	dst = appendSection(dst, patPID, &t.state.PAT, []byte{
 		0x00, 0xB0, 13, // table id, section length
 		0x00, 0x01, 0xC1, 0, 0, // transport stream id, version 0, current
 		0x00, 0x01, 0xE0 | pmtPID>>8, pmtPID & 0xFF, // program 1
 	})
-	// The version, 0 or 1, tells a set of streams from another, so it needs no
+	// The version, 0 to 2, tells a set of streams from another, so it needs no
 	// memory of which came before.
-	pmt := append(make([]byte, 0, packetBody), 0x02, 0xB0, 0, 0x00, 0x01, 0xC1|1<<1, 0, 0)
+	pmt := append(make([]byte, 0, packetBody), 0x02, 0xB0, 0, 0x00, 0x01, 0xC1, 0, 0)
 	pmt = append(pmt, mapHead...)
-	if audio {
-		pmt[5] = 0xC1
+	if p.Audio != nil {
 		pmt = append(pmt, mapAudio...)
 	}
-	pmt = append(append(pmt, mapVideo...), mapTag...)
+	if p.Video != nil {
+		pmt = append(pmt, mapVideo...)
+	}
+	switch {
+	case p.Video == nil:
+		pmt[5] |= 2 << 1
+		pmt[9] = audioPID & 0xFF // carries the clock
+	case p.Audio == nil:
+		pmt[5] |= 1 << 1
+	}
+	pmt = append(pmt, mapTag...)
 	pmt[2] = byte(len(pmt) - 3 + 4) // what follows, checksum included
 	return appendSection(dst, pmtPID, &t.state.PMT, pmt)
 }

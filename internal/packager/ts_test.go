@@ -68,6 +68,78 @@ func TestTSPlays(t *testing.T) {
 	}
 }
 
+// A stream of sound alone has its clock with the sound, every 100 ms, and tags as
+// any other has.
+func TestTSSoundAlone(t *testing.T) {
+	for _, src := range realSources(t) {
+		if src.params.Audio == nil {
+			continue
+		}
+		t.Run(src.name, func(t *testing.T) {
+			pictured := cut(t, src.params, src.frames)
+			cs := soundOnly(pictured)
+			stream := packTS(t, NewTS(TSState{}), cs)
+			units, tags, clocks, tables := parseTS(t, stream, TSState{})
+			if want := len(pictured.segments()); tables != 2*want || len(tags) != want {
+				t.Errorf("%d tables and %d tags in %d segments", tables, len(tags), want)
+			}
+			for i, u := range units {
+				if u.pid != audioPID || !u.key || i > 0 && u.pts <= units[i-1].pts {
+					t.Fatalf("unit %d is %d at %d", i, u.pid, u.pts)
+				}
+			}
+			for i := 1; i < len(clocks); i++ {
+				if d := clocks[i] - clocks[i-1]; d <= 0 || d > pcrInterval {
+					t.Errorf("clock reference %d is %d ticks after the last", i, d)
+				}
+			}
+			if clocks[0] != units[0].pts-pcrLead || clocks[len(clocks)-1] != units[len(units)-1].pts-pcrLead {
+				t.Errorf("clock references from %d to %d, sound from %d to %d", clocks[0], clocks[len(clocks)-1], units[0].pts, units[len(units)-1].pts)
+			}
+			packets, streams := probe(t, "a.ts", stream)
+			if a := streams["audio"]; len(streams) != 2 || a.ID != "0x100" || a.FramesRead != strconv.Itoa(len(cs.audio())) {
+				t.Errorf("streams are %+v, want %d frames", streams, len(cs.audio()))
+			}
+			for i, f := range cs.audio() {
+				want := f.DTS.Rescale(src.params.Audio.SampleRate, media.VideoRate)
+				if d := packets["audio"][i].PTS - want; d < -1 || d > 1 {
+					t.Fatalf("audio frame %d at %d, want %d", i, packets["audio"][i].PTS, want)
+				}
+			}
+
+			// The times can be moved, as any other stream's.
+			moved := slices.Clone(stream)
+			RetimeTS(moved, 9000)
+			later, _, ticks, _ := parseTS(t, moved, TSState{})
+			for i := range later {
+				if later[i].pts != units[i].pts+9000 {
+					t.Fatalf("unit %d moved from %d to %d", i, units[i].pts, later[i].pts)
+				}
+			}
+			for i := range ticks {
+				if ticks[i] != clocks[i]+9000 {
+					t.Fatalf("clock reference %d moved from %d to %d", i, clocks[i], ticks[i])
+				}
+			}
+		})
+	}
+}
+
+// The clock goes on evenly where AAC frames are longer than its interval, and where
+// a chunk has none.
+func TestTSSoundAloneClock(t *testing.T) {
+	slow := must(media.ParseAAC([]byte{0x15, 0x88})) // 8 kHz, mono
+	frames := interleave(pictures(60, 30, 30, true, 0), sounds(20, 8000, Origin), 8000)
+	cs := soundOnly(cut(t, media.Params{Video: testVideo, Audio: slow}, frames))
+	cs = slices.Insert(cs, 1, Chunk{Params: cs[0].Params, Start: cs[0].End(), Duration: 90})
+	_, _, clocks, _ := parseTS(t, packTS(t, NewTS(TSState{}), cs), TSState{})
+	for i := 1; i < len(clocks); i++ {
+		if d := clocks[i] - clocks[i-1]; d <= 0 || d > pcrInterval {
+			t.Errorf("clock reference %d is %d ticks after the last", i, d)
+		}
+	}
+}
+
 // Another implementation reads the same access units.
 func TestTSReader(t *testing.T) {
 	for _, src := range realSources(t) {
@@ -484,7 +556,7 @@ func TestTSGaps(t *testing.T) {
 func TestTSTables(t *testing.T) {
 	ts := NewTS(TSState{})
 	versions := ""
-	for i, p := range []media.Params{testParams, testParams, {Video: testVideo}, {Video: testVideo}, testParams} {
+	for i, p := range []media.Params{testParams, testParams, {Video: testVideo}, {Video: testVideo}, testParams, {Audio: testStereo}} {
 		b, err := ts.Append(nil, &Chunk{Params: p, Start: Origin, Duration: 1, Segment: true})
 		if err != nil {
 			t.Fatal(err)
@@ -493,7 +565,7 @@ func TestTSTables(t *testing.T) {
 		pmt := b[packetSize+5:]
 		versions += fmt.Sprintf("%d/%d ", pmt[5]>>1&0x1F, pmt[2])
 	}
-	if want := "0/60 0/60 1/55 1/55 0/60 "; versions != want {
+	if want := "0/60 0/60 1/55 1/55 0/60 2/55 "; versions != want {
 		t.Errorf("versions and lengths are %s, want %s", versions, want)
 	}
 }

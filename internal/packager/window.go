@@ -31,8 +31,11 @@ import (
 // that says what is in them; [OpenWindow] goes on with the sequence numbers
 // wherever the last process stopped, or was killed.
 //
-// Append, InsertAdBreak, Interrupt, End, Close and Remove may be called from any goroutine
-// and take turns.
+// The renditions of a stream have a window each. One leads, by Append; the others
+// follow it part by part, by Follow, so that all have the same numbers.
+//
+// Append, Follow, InsertAdBreak, Interrupt, End, Close and Remove may be called from any
+// goroutine and take turns.
 type Window struct {
 	cfg  WindowConfig
 	edge atomic.Pointer[edge] // what readers see
@@ -155,31 +158,44 @@ func (w *Window) write(e *edge, c *Chunk, cmaf []byte) (*edge, error) {
 			return nil, err
 		}
 	}
-	grown := *next.last()
 	p := partialSegment{
-		offset: grown.size(), size: int64(len(cmaf)),
-		start: c.Start, duration: c.Duration,
+		size: int64(len(cmaf)), start: c.Start, duration: c.Duration,
 		independent: c.Independent, frames: len(c.Video), tail: c.Tail,
 	}
-	if !w.cfg.NoParts {
-		p.data = cmaf
+	if err := w.grow(next, &rec, p, cmaf); err != nil {
+		return nil, err
 	}
-	_, err := w.file.Write(cmaf)
+	next.open, next.gap = !c.SegmentEnd, false
+	w.numbering = numbering
+	return next, nil
+}
+
+// grow adds p to the last segment of next.
+func (w *Window) grow(next *edge, rec *entry, p partialSegment, cmaf []byte) error {
+	grown := *next.last()
+	p.offset = grown.size()
+	rec.Part = p.entry()
+	var err error
+	if !p.gap {
+		if !w.cfg.NoParts {
+			p.data = cmaf
+		}
+		_, err = w.file.Write(cmaf)
+	}
 	if err == nil {
-		rec.Part = p.entry()
 		err = w.log.Append(rec.encode())
 	}
 	if err != nil {
-		_ = w.file.Truncate(p.offset) // the file is the segment, without torn parts
-		return nil, fmt.Errorf("write part: %w", err)
+		if !p.gap {
+			_ = w.file.Truncate(p.offset) // the file is the segment, without torn parts
+		}
+		return fmt.Errorf("write part: %w", err)
 	}
 	// Older edges share the array behind parts, but not the place behind
 	// their last part.
 	grown.parts = append(grown.parts, p)
 	next.segments[len(next.segments)-1] = &grown
-	next.open, next.gap = !c.SegmentEnd, false
-	w.numbering = numbering
-	return next, nil
+	return nil
 }
 
 // begin adds an empty segment to next, behind a discontinuity where c tells
@@ -211,33 +227,45 @@ func (w *Window) begin(next *edge, rec *entry, n *numbering, c *Chunk) error {
 	s.msn, s.discontinuities = n.msn, n.discontinuities
 	n.msn++
 
-	if last := next.last(); last != nil && last.init.params.Equal(c.Params) {
-		s.init = last.init
-	} else {
-		data, err := CMAFInit(c.Params)
-		if err != nil {
-			return fmt.Errorf("write init section: %w", err)
-		}
-		s.init = &initSection{number: s.msn, params: c.Params, data: data}
-		rec.Init = s.init.entry()
-	}
-	rec.Segment = s.entry()
-
 	if c.Independent {
 		rec.AdBreaks = next.splice(s)
 	}
 	rec.Unlisted = next.unlist(w.cfg.Span, now)
 	next.forgetBreaks()
+	if err := w.push(next, rec, s, c.Params, now); err != nil {
+		return err
+	}
+	return w.openFile(s.msn)
+}
+
+// push adds s, an empty segment of the tracks p, behind the others, and lets go of
+// what nobody needs any more.
+func (w *Window) push(next *edge, rec *entry, s *mediaSegment, p media.Params, now time.Time) error {
+	if last := next.last(); last != nil && last.init.params.Equal(p) {
+		s.init = last.init
+	} else {
+		data, err := CMAFInit(p)
+		if err != nil {
+			return fmt.Errorf("write init section: %w", err)
+		}
+		s.init = &initSection{number: s.msn, params: p, data: data}
+		rec.Init = s.init.entry()
+	}
+	rec.Segment = s.entry()
 	w.delete(next.expire(now))
 	next.release(heldSegments - 1)
 	next.segments = append(next.segments, s)
-
 	w.closeFile()
-	file, err := os.OpenFile(w.path(s.msn), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	return nil
+}
+
+// openFile makes the file of the segment that begins.
+func (w *Window) openFile(msn int64) (err error) {
+	w.file, err = os.OpenFile(w.path(msn), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
+		w.file = nil
 		return fmt.Errorf("begin segment: %w", err)
 	}
-	w.file = file
 	return nil
 }
 
@@ -281,15 +309,21 @@ func (w *Window) interrupt(e *edge) {
 
 // End closes the playlist with ENDLIST. Media stays available until Remove;
 // later Appends are errors. The playlist has ended even after an error.
-func (w *Window) End() error { return w.end(nil) }
+func (w *Window) End() error {
+	return w.end(func(next *edge) []adBreak { return next.endBreaks(time.Now(), nil) })
+}
 
 // EndWithAd ends the playlist like End, with an ad break behind the last segment:
 // a post-roll.
 func (w *Window) EndWithAd(id string, planned time.Duration) error {
-	return w.end(&AdBreak{ID: id, Planned: planned})
+	return w.end(func(next *edge) []adBreak {
+		return next.endBreaks(time.Now(), &AdBreak{ID: id, Planned: planned})
+	})
 }
 
-func (w *Window) end(postRoll *AdBreak) error {
+// end ends the playlist. breaks changes the ad breaks of the last edge, and returns
+// what the journal must know.
+func (w *Window) end(breaks func(*edge) []adBreak) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e := w.edge.Load()
@@ -302,9 +336,9 @@ func (w *Window) end(postRoll *AdBreak) error {
 	w.closeFile()
 	next := e.copy()
 	next.open, next.gap, next.ended = false, true, true
-	breaks := next.endBreaks(time.Now(), postRoll)
+	changed := breaks(next)
 	w.publish(e, next)
-	if err := w.log.Append(entry{Ended: true, AdBreaks: breaks}.encode()); err != nil {
+	if err := w.log.Append(entry{Ended: true, AdBreaks: changed}.encode()); err != nil {
 		return fmt.Errorf("end live window: %w", err)
 	}
 	return nil

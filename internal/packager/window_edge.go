@@ -47,7 +47,7 @@ type mediaSegment struct {
 	time            time.Time        // EXT-X-PROGRAM-DATE-TIME
 	discontinuity   bool             // EXT-X-DISCONTINUITY
 	discontinuities int64            // Discontinuity Sequence Number
-	parts           []partialSegment // never empty once published
+	parts           []partialSegment // never empty once published; behind a gap only gaps
 	expires         time.Time        // when it may be deleted; zero while it is listed
 }
 
@@ -58,6 +58,7 @@ type partialSegment struct {
 	independent     bool
 	frames          int         // of video
 	tail            media.Ticks // Chunk.Tail
+	gap             bool        // this rendition lacks it
 	data            []byte      // nil when it is in the file alone
 }
 
@@ -75,6 +76,12 @@ func (s *mediaSegment) size() int64 {
 	}
 	last := s.parts[len(s.parts)-1]
 	return last.offset + last.size
+}
+
+// gap says whether the segment lacks a part: then it cannot be had as a whole.
+func (s *mediaSegment) gap() bool {
+	n := len(s.parts)
+	return n > 0 && s.parts[n-1].gap
 }
 
 func (s *mediaSegment) end() media.Ticks {
@@ -131,6 +138,11 @@ func (e *edge) whole() []*mediaSegment {
 		return e.segments[e.unlisted : len(e.segments)-1]
 	}
 	return e.listed()
+}
+
+// empty says that there is nothing to list.
+func (e *edge) empty() bool {
+	return len(e.listed()) == 0 || e.cfg.NoParts && len(e.whole()) == 0
 }
 
 // lastClosed is the number of the newest segment that is whole, -1 when there

@@ -16,8 +16,8 @@ type WindowInfo struct {
 	PeakBandwidth, AverageBandwidth int
 	// FrameRate is measured, in frames a second.
 	FrameRate float64
-	// Playable says that a player can start: there is a whole segment, without
-	// which hls.js takes a playlist for empty.
+	// Playable says that a player can start: there is a whole segment that is no
+	// gap, without which hls.js takes a playlist for empty.
 	Playable bool
 	// Ended says that the playlist has ENDLIST.
 	Ended bool
@@ -25,11 +25,22 @@ type WindowInfo struct {
 	Until time.Time
 }
 
+// Params describes the newest media. It measures nothing, as Info does.
+func (w *Window) Params() media.Params {
+	if last := w.edge.Load().last(); last != nil {
+		return last.init.params
+	}
+	return media.Params{}
+}
+
 // Info describes what the playlist lists. What is measured, is measured in
-// media of the newest parameters alone.
+// media of the newest parameters alone, and not where there are gaps.
 func (w *Window) Info() WindowInfo {
 	e := w.edge.Load()
-	info := WindowInfo{Ended: e.ended, Playable: len(e.whole()) > 0}
+	info := WindowInfo{Ended: e.ended}
+	for _, s := range e.whole() {
+		info.Playable = info.Playable || !s.gap()
+	}
 	last := e.last()
 	if last == nil {
 		return info
@@ -49,7 +60,7 @@ func (w *Window) Info() WindowInfo {
 		}
 	}
 	info.AverageBandwidth = all.bandwidth()
-	info.FrameRate = float64(frames) * media.VideoRate / float64(all.duration)
+	info.FrameRate = float64(frames) * media.VideoRate / float64(max(1, all.duration))
 	// The average knows media that belongs to no run of whole segments.
 	info.PeakBandwidth = max(e.peak(last.init), info.AverageBandwidth)
 	return info
@@ -65,7 +76,7 @@ func (e *edge) peak(of *initSection) (peak int) {
 		var run amount
 		for _, s := range whole[i:] {
 			run = run.plus(s)
-			if s.init != of || run.duration > longest {
+			if s.init != of || s.gap() || run.duration > longest {
 				break
 			}
 			if run.duration >= shortest {
@@ -83,7 +94,12 @@ type amount struct {
 }
 
 func (a amount) plus(s *mediaSegment) amount {
-	return amount{a.size + s.size(), a.duration + s.duration()}
+	for i := range s.parts {
+		if p := &s.parts[i]; !p.gap {
+			a = amount{a.size + p.size, a.duration + p.duration}
+		}
+	}
+	return a
 }
 
 // bandwidth is in bit/s.

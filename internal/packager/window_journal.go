@@ -56,6 +56,7 @@ type partEntry struct {
 	Independent bool        `json:"independent,omitempty"`
 	Frames      int         `json:"frames"`
 	Tail        media.Ticks `json:"tail,omitempty"`
+	Gap         bool        `json:"gap,omitempty"` // then Size is 0
 }
 
 // unlistedEntry takes a segment off the playlist.
@@ -88,7 +89,7 @@ func (s *mediaSegment) entry() *segmentEntry {
 }
 
 func (p *partialSegment) entry() *partEntry {
-	return &partEntry{Size: p.size, Start: p.start, Duration: p.duration, Independent: p.independent, Frames: p.frames, Tail: p.tail}
+	return &partEntry{Size: p.size, Start: p.start, Duration: p.duration, Independent: p.independent, Frames: p.frames, Tail: p.tail, Gap: p.gap}
 }
 
 // compact writes the journal anew when most of it is about segments that are
@@ -183,12 +184,12 @@ func (e *edge) apply(r *entry, of *initSection) error {
 	}
 	if p := r.Part; p != nil {
 		last := e.last()
-		if last == nil || p.Size <= 0 || p.Duration <= 0 {
+		if last == nil || (p.Size <= 0) != p.Gap || p.Size < 0 || p.Duration <= 0 {
 			return errors.New("part has no segment, size or duration")
 		}
 		last.parts = append(last.parts, partialSegment{
 			offset: last.size(), size: p.Size, start: p.Start, duration: p.Duration,
-			independent: p.Independent, frames: p.Frames, tail: p.Tail,
+			independent: p.Independent, frames: p.Frames, tail: p.Tail, gap: p.Gap,
 		})
 	}
 	for _, u := range r.Unlisted {

@@ -348,6 +348,8 @@ func FuzzWindowJournal(f *testing.F) {
 	read.Close()
 	f.Add(all)
 	f.Add([]byte(`{"unlisted":[{"msn":1795254474}]}`))
+	f.Add(append(all, `{"segment":{"msn":1},"part":{"duration":1,"gap":true}}`...))
+	f.Add(append(all, `{"part":{"duration":1,"size":1,"gap":true}}`...))
 	f.Fuzz(func(t *testing.T, lines []byte) {
 		dir := t.TempDir()
 		log, err := journal.Open(disk.OS, filepath.Join(dir, "journal"), nil)

@@ -70,7 +70,7 @@ func (w *Window) Playlist(ctx context.Context, req PlaylistRequest) ([]byte, err
 	switch {
 	case e.closed:
 		return nil, fs.ErrClosed
-	case len(e.listed()) == 0, e.cfg.NoParts && len(e.whole()) == 0:
+	case e.empty():
 		return nil, ErrEmpty
 	}
 	return e.playlist(req.Skip, req.Coding), nil
@@ -161,7 +161,7 @@ func (w *Window) Open(ctx context.Context, name string) (*Media, error) {
 	}
 	e, err := w.await(ctx, partWait, func(e *edge) bool {
 		msn, part := e.coming()
-		return n.kind != partName || n.number != msn || n.part != part
+		return n.kind != partName || n.number != msn || n.part != part || e.open && e.last().gap()
 	})
 	if err != nil {
 		return nil, err
@@ -176,7 +176,8 @@ func (w *Window) Open(ctx context.Context, name string) (*Media, error) {
 	}
 	s := e.find(n.number)
 	switch {
-	case s == nil, n.kind == segmentName && e.open && s == e.last(), n.kind == partName && n.part >= len(s.parts):
+	case s == nil, n.kind == segmentName && (e.open && s == e.last() || s.gap()),
+		n.kind == partName && (n.part >= len(s.parts) || s.parts[n.part].gap):
 		return nil, fs.ErrNotExist
 	case n.kind == partName && s.parts[n.part].data != nil:
 		return &Media{Content: bytes.NewReader(s.parts[n.part].data)}, nil

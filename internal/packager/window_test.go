@@ -51,6 +51,7 @@ type source struct {
 	delta  bool // no key frame begins a segment
 	tail   media.Ticks
 	count  int
+	chunk  *packager.Chunk // the last
 }
 
 func newSource(t testing.TB, w *packager.Window) *source {
@@ -76,13 +77,13 @@ func (s *source) part(first, last bool) {
 }
 
 func (s *source) try(first, last bool) error {
-	c := &packager.Chunk{
+	s.chunk = &packager.Chunk{
 		Params: s.params, Start: s.at, Duration: 30000, Time: s.time,
 		Segment: first, SegmentEnd: last, Discontinuity: first && s.join, Independent: first && !s.delta,
 		Tail: s.tail, Video: make([]media.Frame, 10),
 	}
-	s.at += c.Duration
-	s.time = s.time.Add(c.Duration.Duration(media.VideoRate))
+	s.at += s.chunk.Duration
+	s.time = s.time.Add(s.chunk.Duration.Duration(media.VideoRate))
 	s.join = false
 	s.count++
 	size := s.bytes
@@ -90,7 +91,7 @@ func (s *source) try(first, last bool) error {
 		size = 1000
 	}
 	head := fmt.Sprintf("part %d ", s.count)
-	return s.w.Append(c, []byte(head+strings.Repeat(".", size-len(head))))
+	return s.w.Append(s.chunk, []byte(head+strings.Repeat(".", size-len(head))))
 }
 
 func open(t testing.TB, cfg packager.WindowConfig) *packager.Window {
