@@ -51,6 +51,11 @@ type Config struct {
 	GeoDB          string   `name:"geo-db" placeholder:"FILE" help:"MaxMind DB file that tells countries, for playback restriction policies. Without one every viewer's country is unknown, and allowed."`
 	TrustedProxies Networks `name:"trusted-proxies" placeholder:"CIDR,..." help:"Networks of the proxies whose X-Forwarded-For tells where a viewer is."`
 
+	FFmpeg            string `name:"ffmpeg" default:"ffmpeg" help:"Program that transcodes and makes thumbnails: a path, or a name in $PATH."`
+	TranscodeEncoder  string `name:"transcode-encoder" default:"libx264:veryfast" help:"H.264 encoder of ffmpeg, with a preset behind a colon: libx264:veryfast, h264_nvenc:p4, h264_vaapi and the like."`
+	TranscodeCapacity int    `name:"transcode-capacity" default:"-1" placeholder:"STREAMS" help:"How many streams may be transcoded at once; 0: none, every channel delivers its source alone. As many as the processors can bear when not given."`
+	TranscodeOverflow string `name:"transcode-overflow" enum:"source,refuse" default:"source" help:"What becomes of a stream that is one too many to transcode: source delivers it as it is, refuse ends it."`
+
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" help:"Format of the log: text or json."`
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 
@@ -114,6 +119,7 @@ var (
 	regionPattern    = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	accountPattern   = regexp.MustCompile(`^[0-9]{12}$`)
 	accessKeyPattern = regexp.MustCompile(`^\w{3,128}$`)
+	encoderPattern   = regexp.MustCompile(`^[a-z0-9_]{1,32}(:[A-Za-z0-9_-]{1,32})?$`)
 )
 
 // maxLiveGrace bounds --live-grace.
@@ -151,6 +157,12 @@ func (c *Config) validate() error {
 		return errors.New("--tls-cert and --tls-key: one needs the other")
 	case c.LiveGrace < 0 || c.LiveGrace > maxLiveGrace:
 		return fmt.Errorf("--live-grace: %v is not between 0s and %v", c.LiveGrace, maxLiveGrace)
+	case c.TranscodeCapacity < -1:
+		return fmt.Errorf("--transcode-capacity: %d is not a number of streams", c.TranscodeCapacity)
+	case c.TranscodeCapacity != 0 && c.FFmpeg == "":
+		return errors.New("--ffmpeg: must not be empty, unless --transcode-capacity is 0")
+	case c.TranscodeCapacity != 0 && !encoderPattern.MatchString(c.TranscodeEncoder):
+		return fmt.Errorf("--transcode-encoder: %q is not an encoder such as libx264:veryfast", c.TranscodeEncoder)
 	case (c.AccessKeyID == "") != (c.SecretAccessKey == ""):
 		return errors.New("ANABRANCH_ACCESS_KEY_ID and ANABRANCH_SECRET_ACCESS_KEY: one needs the other")
 	case c.AccessKeyID != "" && !accessKeyPattern.MatchString(c.AccessKeyID):

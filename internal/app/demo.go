@@ -156,7 +156,7 @@ func (d *demo) create(ctx context.Context) error {
 // show publishes, drops the publisher and publishes again, until ctx ends.
 func (d *demo) show(ctx context.Context) error {
 	p := publisher{url: "rtmp://" + d.endpoints.RTMP + "/app/" + d.key, clock: canDrawText(ctx)}
-	d.say("A test picture is on its way. It appears within some seconds.")
+	d.say("A test picture is on its way. It appears within some seconds, in several sizes if the machine can transcode.")
 	if err := p.publish(ctx, firstPublish); err != nil || ctx.Err() != nil {
 		return err
 	}
@@ -289,6 +289,10 @@ func (d *demo) report(ctx context.Context, prefix string, streams int) error {
 	}
 	hls := metadata.Media.HLS
 	joins := 0
+	var names []string
+	for _, r := range hls.Renditions {
+		names = append(names, r.Path)
+	}
 	if len(hls.Renditions) > 0 {
 		playlist, err := d.read(ctx, path.Join(prefix, hls.Path, hls.Renditions[0].Path, hls.Renditions[0].Playlist))
 		if err != nil {
@@ -296,8 +300,8 @@ func (d *demo) report(ctx context.Context, prefix string, streams int) error {
 		}
 		joins = bytes.Count(playlist, []byte("#EXT-X-DISCONTINUITY\n"))
 	}
-	d.say("\nOne recording of %d stream(s): %v of media, %d join(s). Try ffprobe or ffplay on",
-		streams, time.Duration(hls.DurationMS)*time.Millisecond, joins)
+	d.say("\nOne recording of %d stream(s): %v of media, %d join(s), in %s. Try ffprobe or ffplay on",
+		streams, time.Duration(hls.DurationMS)*time.Millisecond, joins, strings.Join(names, ", "))
 	d.say("%s\n", d.place(path.Join(prefix, hls.Path, hls.Playlist)))
 	return nil
 }

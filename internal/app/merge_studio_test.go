@@ -110,8 +110,8 @@ func (s *studio) start() {
 		s.Fatal(err)
 	}
 	channels, err := broadcast.NewManager(ctx, broadcast.Config{
-		Dir: filepath.Join(s.dir, "live"), Grace: 15 * time.Second, MediaBase: func(*resource.Channel) string { return "" },
-		Place: place, Sessions: db, Recorder: rec, Log: log,
+		Dir: filepath.Join(s.dir, "live"), Grace: 15 * time.Second, MediaBase: func(*resource.Channel, string) string { return "" },
+		SisterURI: func(_, to string) string { return to }, Place: place, Sessions: db, Recorder: rec, Log: log,
 	})
 	if err != nil {
 		s.Fatal(err)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,11 @@ type shelved struct {
 	Duration        float64   `json:"duration"` // in seconds
 	Fragments       int       `json:"fragments"`
 	PlaybackURL     string    `json:"playbackUrl"`
+	// ByteRangePlaybackURL is empty while the recording goes on.
+	ByteRangePlaybackURL string `json:"byteRangePlaybackUrl"`
+	Renditions           []struct {
+		Name string `json:"name"`
+	} `json:"renditions"`
 }
 
 // RecordingList is `anabranch recording list`.
@@ -66,7 +72,7 @@ func (l *RecordingList) print(ctx context.Context, c *client, out io.Writer) err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if !l.JSON {
-		fmt.Fprintln(table, "ID\tCHANNEL\tSTARTED\tDURATION\tPARTS\tSTATE")
+		fmt.Fprintln(table, "ID\tCHANNEL\tSTARTED\tDURATION\tPARTS\tRENDITIONS\tSTATE")
 	}
 	err := c.recordings(ctx, query, func(raw json.RawMessage, r *shelved) error {
 		if l.JSON {
@@ -74,11 +80,20 @@ func (l *RecordingList) print(ctx context.Context, c *client, out io.Writer) err
 			return err
 		}
 		_, id, _ := strings.Cut(r.ChannelARN, "/")
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", r.ID, strings.TrimSpace(id+" "+printable(r.ChannelName)),
-			r.StartedAt.Local().Format("2006-01-02 15:04:05"), length(r.Duration), r.Fragments, r.standing())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.ID, strings.TrimSpace(id+" "+printable(r.ChannelName)),
+			r.StartedAt.Local().Format("2006-01-02 15:04:05"), length(r.Duration), r.Fragments, r.renditions(), r.standing())
 		return nil
 	})
 	return errors.Join(err, table.Flush())
+}
+
+// renditions are their names; "-" while none are known.
+func (r *shelved) renditions() string {
+	var names []string
+	for _, m := range r.Renditions {
+		names = append(names, printable(m.Name))
+	}
+	return cmp.Or(strings.Join(names, ","), "-")
 }
 
 // standing puts the state into words.
@@ -159,11 +174,16 @@ func (v *RecordingVerify) print(ctx context.Context, c *client, out io.Writer) e
 // one verifies a recording and tells what was found.
 func (v *RecordingVerify) one(ctx context.Context, c *client, id string, out io.Writer) (whole bool, err error) {
 	var report struct {
-		Verified bool
-		Objects  int
-		Bytes    int64
-		Duration float64
-		Problems []struct{ Code, Path, Message string }
+		Verified   bool
+		Objects    int
+		Bytes      int64
+		Duration   float64
+		Renditions []struct {
+			Name   string
+			Absent float64 // seconds
+		}
+		Thumbnails int
+		Problems   []struct{ Code, Path, Message string }
 	}
 	query := url.Values{}
 	if v.Deep {
@@ -176,7 +196,19 @@ func (v *RecordingVerify) one(ctx context.Context, c *client, id string, out io.
 	if n := len(report.Problems); n > 0 {
 		verdict = fmt.Sprintf("%d problem(s)", n)
 	}
-	fmt.Fprintf(out, "%s  %s: %s in %d objects, %.1f MB\n", id, verdict, length(report.Duration), report.Objects, float64(report.Bytes)/1e6)
+	fmt.Fprintf(out, "%s  %s: %s in %d objects, %.1f MB", id, verdict, length(report.Duration), report.Objects, float64(report.Bytes)/1e6)
+	if n := len(report.Renditions); n > 1 {
+		fmt.Fprintf(out, ", %d renditions", n)
+	}
+	if n := report.Thumbnails; n > 0 {
+		fmt.Fprintf(out, ", %d thumbnails", n)
+	}
+	fmt.Fprintln(out)
+	for _, r := range report.Renditions {
+		if r.Absent > 0 {
+			fmt.Fprintf(out, "  %s has holes of %.1fs, as its playlists tell\n", printable(r.Name), r.Absent)
+		}
+	}
 	for _, p := range report.Problems {
 		fmt.Fprintf(out, "  %s  %s: %s\n", p.Code, printable(p.Path), printable(p.Message))
 	}

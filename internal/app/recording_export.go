@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
+	"math"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"anabranch/internal/resource"
@@ -23,9 +21,10 @@ import (
 
 // RecordingExport is `anabranch recording export`.
 type RecordingExport struct {
-	ID     string `arg:"" help:"The recording."`
-	Output string `short:"o" placeholder:"FILE" help:"The file to write; <id>.mp4 when not given."`
-	Force  bool   `help:"Replace a file of that name."`
+	ID        string `arg:"" help:"The recording."`
+	Output    string `short:"o" placeholder:"FILE" help:"The file to write; when not given <id>.mp4, or <id>-<rendition>.mp4."`
+	Rendition string `placeholder:"NAME" help:"The rendition, such as 480p30; the best one when not given."`
+	Force     bool   `help:"Replace a file of that name."`
 }
 
 // Run writes the file. It appears under its name when it is whole, and of a
@@ -44,13 +43,17 @@ func (e *RecordingExport) Run(ctx context.Context, cfg *Config, of *Recording) e
 		return err
 	}
 	if e.Output == "" {
-		e.Output = path.Base(e.ID) + ".mp4"
+		name := e.ID
+		if e.Rendition != "" {
+			name += "-" + e.Rendition
+		}
+		e.Output = path.Base(name) + ".mp4"
 	}
 	if err := e.vacant(); err != nil {
 		return err
 	}
 	x := &export{client: c, id: e.ID}
-	if err := x.open(ctx); err != nil {
+	if err := x.open(ctx, e.Rendition); err != nil {
 		return err
 	}
 
@@ -75,11 +78,7 @@ func (e *RecordingExport) Run(ctx context.Context, cfg *Config, of *Recording) e
 	if err := os.Rename(partial, e.Output); err != nil {
 		return fmt.Errorf("name file: %w", err)
 	}
-	so := ""
-	if x.recording.State == "RECORDING_STARTED" {
-		so = " so far; the recording goes on"
-	}
-	fmt.Printf("%s: %s%s\n", e.Output, length(x.total), so)
+	fmt.Printf("%s: %s%s\n", e.Output, length(x.total), x.remarks())
 	return nil
 }
 
@@ -99,118 +98,18 @@ func (e *RecordingExport) vacant() error {
 	return nil
 }
 
-// export is one export under way.
-type export struct {
-	*client
-	id        string
-	recording *shelved
-	media     string // path of the folder of the playlists and objects
-	header    string // the initialization segment; empty for MPEG-TS
-	objects   []string
-	ends      []float64 // of each object, in seconds from the beginning
-	total     float64   // seconds
-}
-
-// mediaRoot is what the path of a playback URL begins with. The server's own
-// URL may be another one than that by which this client reaches it.
-const mediaRoot = "/recordings/media/"
-
-// maxList bounds a playlist, in bytes: 48 hours have some 2 MB.
-const maxList = 64 << 20
-
-// open finds the objects.
-func (x *export) open(ctx context.Context) error {
-	if err := x.renew(ctx); err != nil {
-		return err
+// remarks is what there is to say of the file besides its length.
+func (x *export) remarks() (text string) {
+	if x.several {
+		text += " of " + x.media
 	}
-	variants, err := x.lines(ctx, "master.m3u8")
-	if err != nil {
-		return err
+	if x.recording.State == "RECORDING_STARTED" {
+		text += " so far; the recording goes on"
 	}
-	variant := ""
-	for _, line := range variants {
-		if line != "" && line[0] != '#' {
-			variant = line
-			break
-		}
+	if x.absent > 0 {
+		text += fmt.Sprintf("; %.1fs of it are missing, where the rendition has holes", x.absent)
 	}
-	x.media = path.Dir(variant)
-	lines, err := x.lines(ctx, variant)
-	if err != nil {
-		return err
-	}
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, ":")
-		switch {
-		case name == "#EXTINF":
-			seconds, _, _ := strings.Cut(value, ",")
-			d, _ := strconv.ParseFloat(seconds, 64) // only to show how far it is
-			x.total += d
-		case name == "#EXT-X-MAP" && x.header == "":
-			// Later ones differ in what stands in the media as well.
-			_, uri, _ := strings.Cut(value, `URI="`)
-			x.header, _, _ = strings.Cut(uri, `"`)
-		case line == "" || line[0] == '#':
-		default:
-			x.objects, x.ends = append(x.objects, line), append(x.ends, x.total)
-		}
-	}
-	for _, name := range append(x.objects, x.header) {
-		if name != "" && !objectName.MatchString(name) {
-			return fmt.Errorf("playlist of recording %s: %.80q is not the name of an object", x.id, name)
-		}
-	}
-	if len(x.objects) == 0 {
-		return fmt.Errorf("playlist of recording %s names no objects", x.id)
-	}
-	return nil
-}
-
-var objectName = regexp.MustCompile(`^[\w-]+\.(ts|mp4)$`)
-
-// renew asks for a playback URL.
-func (x *export) renew(ctx context.Context) (err error) {
-	if x.recording, err = x.client.recording(ctx, x.id); err != nil {
-		return err
-	}
-	if !strings.Contains(x.recording.PlaybackURL, mediaRoot) {
-		return fmt.Errorf("recording %s has no media yet", x.id)
-	}
-	return nil
-}
-
-// get opens a file beside the multivariant playlist, from an offset on.
-func (x *export) get(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
-	_, place, _ := strings.Cut(x.recording.PlaybackURL, mediaRoot)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, x.base+mediaRoot+path.Join(path.Dir(place), name), nil)
-	if err != nil {
-		return nil, err
-	}
-	if offset > 0 {
-		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
-	}
-	resp, err := x.do(r)
-	if err != nil {
-		return nil, err
-	}
-	if offset > 0 && resp.StatusCode != http.StatusPartialContent {
-		resp.Body.Close()
-		return nil, errors.New("the server does not go on amid an object")
-	}
-	return resp.Body, nil
-}
-
-func (x *export) lines(ctx context.Context, name string) ([]string, error) {
-	body, err := x.get(ctx, name, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read playlist %s: %w", name, err)
-	}
-	defer body.Close()
-	text, err := io.ReadAll(io.LimitReader(body, maxList))
-	if err != nil {
-		return nil, fmt.Errorf("read playlist %s: %w", name, err)
-	}
-	return strings.Split(strings.ReplaceAll(string(text), "\r", ""), "\n"), nil
+	return text
 }
 
 // remux feeds the objects to ffmpeg, which writes file.
@@ -221,7 +120,10 @@ func (x *export) remux(ctx context.Context, ffmpeg, file string) error {
 	if x.header != "" {
 		format = "mp4"
 	}
-	cmd := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-nostats", "-f", format, "-i", "pipe:0",
+	// Where time stamps leap by more than 10 s ffmpeg would close the gap, in
+	// MPEG-TS alone; they do so at holes.
+	leap := strconv.Itoa(10 + int(math.Ceil(x.absent)))
+	cmd := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-nostats", "-dts_delta_threshold", leap, "-f", format, "-i", "pipe:0",
 		"-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-movflags", "+faststart", "-f", "mp4", "-y", "file:"+file)
 	var said bytes.Buffer
 	cmd.Stderr, cmd.WaitDelay = &tail{&said}, time.Second
@@ -303,57 +205,6 @@ func (x *export) feed(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// attempts is how often in a row an object is asked for that gives no byte.
-const attempts = 5
-
-// copy writes an object to w. When the server breaks off it goes on where it
-// was.
-func (x *export) copy(ctx context.Context, w io.Writer, name string) error {
-	var done int64
-	for try := 1; ; try++ {
-		body, err := x.get(ctx, path.Join(x.media, name), done)
-		if err == nil {
-			var n int64
-			counted := &writer{w: w}
-			n, err = io.Copy(counted, body)
-			body.Close()
-			if err == nil || counted.err != nil {
-				return err
-			}
-			if done += n; n > 0 {
-				try = 0
-			}
-		}
-		var answer *answerError
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &answer) && answer.status == http.StatusForbidden && try < attempts:
-			if err := x.renew(ctx); err != nil { // half a day has passed
-				return err
-			}
-			continue
-		case errors.As(err, &answer) && answer.status < 500, try == attempts:
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		select {
-		case <-time.After(time.Duration(try) * time.Second):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// writer remembers that it was w which failed, and not what was read.
-type writer struct {
-	w   io.Writer
-	err error
-}
-
-func (w *writer) Write(b []byte) (n int, err error) {
-	n, w.err = w.w.Write(b)
-	return n, w.err
 }
 
 // tail keeps the last of what is written.

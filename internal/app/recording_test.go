@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,11 +25,12 @@ type shelfServer struct {
 	t       *testing.T
 	tokens  atomic.Int32 // asked for
 	object  http.HandlerFunc
+	state   string
 	content map[string]string // by name
 }
 
 func newShelfServer(t *testing.T) *shelfServer {
-	s := &shelfServer{t: t, content: map[string]string{
+	s := &shelfServer{t: t, state: "RECORDING_STARTED", content: map[string]string{
 		"master.m3u8":          "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720p30/playlist.m3u8\n",
 		"720p30/playlist.m3u8": "#EXTM3U\n#EXTINF:10.5,\n0.ts\n#EXTINF:10,\n1.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:4,\n2.ts\n",
 		"720p30/0.ts":          "zero", "720p30/1.ts": "one", "720p30/2.ts": "two",
@@ -36,11 +38,14 @@ func newShelfServer(t *testing.T) *shelfServer {
 	s.object = func(w http.ResponseWriter, r *http.Request) { s.send(w, r) }
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/recordings/{id}", func(w http.ResponseWriter, r *http.Request) {
-		url := ""
+		url, ranges := "", ""
 		if r.PathValue("id") == recordingID {
 			url = fmt.Sprintf("https://elsewhere.example.com/below/recordings/media/token%d/media/hls/master.m3u8", s.tokens.Add(1))
 		}
-		fmt.Fprintf(w, `{"recording":{"id":%q,"state":"RECORDING_STARTED","playbackUrl":%q}}`, r.PathValue("id"), url)
+		if s.state != "RECORDING_STARTED" {
+			ranges = url
+		}
+		fmt.Fprintf(w, `{"recording":{"id":%q,"state":%q,"playbackUrl":%q,"byteRangePlaybackUrl":%q}}`, r.PathValue("id"), s.state, url, ranges)
 	})
 	mux.HandleFunc("GET /recordings/media/{token}/media/hls/{name...}", func(w http.ResponseWriter, r *http.Request) { s.object(w, r) })
 	s.Server = httptest.NewServer(mux)
@@ -108,6 +113,74 @@ func TestExport(t *testing.T) {
 		t.Errorf("wrote %q, %v", text, err)
 	}
 	holds(t, folder, "x.mp4")
+}
+
+// The best rendition is exported unless another one is asked for. Where it has
+// holes, what is there is fed, and they are told; those within objects too, once
+// the recording is over.
+func TestExportRendition(t *testing.T) {
+	s := newShelfServer(t)
+	s.content["master.m3u8"] = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=2\n720p30/playlist.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\n160p30/playlist.m3u8\n"
+	s.content["160p30/playlist.m3u8"] = "#EXTM3U\n#EXT-X-GAP\n#EXTINF:10.5,\n0.ts\n#EXTINF:10,\n1.ts\n#EXT-X-GAP\n#EXTINF:4,\n2.ts\n"
+	s.content["160p30/byte-range-variant.m3u8"] = "#EXTM3U\n#EXT-X-GAP\n#EXTINF:10.5,\n0.ts\n#EXT-X-GAP\n#EXTINF:2,\n1.ts\n" +
+		"#EXTINF:8,\n#EXT-X-BYTERANGE:5@0\n1.ts\n#EXT-X-GAP\n#EXTINF:4,\n2.ts\n"
+	s.content["720p30/byte-range-variant.m3u8"] = "#EXTM3U\n#EXTINF:10.5,\n#EXT-X-BYTERANGE:5@0\n0.ts\n"
+	s.content["160p30/1.ts"] = "small"
+	for _, tt := range []struct {
+		rendition, state string
+		fed, says        string
+		leap             string
+	}{
+		{"", "RECORDING_ENDED", "zeroonetwo", "25s of 720p30", "10"},
+		{"720p30", "RECORDING_ENDED", "zeroonetwo", "25s of 720p30", "10"},
+		{"160p30", "RECORDING_STARTED", "small", "25s of 160p30 so far; the recording goes on; 14.5s of it are missing, where the rendition has holes", "25"},
+		{"160p30", "RECORDING_ENDED", "small", "25s of 160p30; 16.5s of it are missing, where the rendition has holes", "27"},
+	} {
+		s.state = tt.state
+		folder := t.TempDir()
+		out, args := filepath.Join(folder, "x.mp4"), filepath.Join(t.TempDir(), "args")
+		s.t.Setenv("ARGS", args)
+		said, err := printed(t, func() error {
+			return s.export(t.Context(), `echo "$@" > "$ARGS"; `+copying, RecordingExport{ID: recordingID, Output: out, Rendition: tt.rendition})
+		})
+		if err != nil || said != out+": "+tt.says+"\n" {
+			t.Errorf("%s: said %q, %v", tt.rendition, said, err)
+		}
+		if text, err := os.ReadFile(out); err != nil || !strings.HasSuffix(string(text), "mdat"+tt.fed) {
+			t.Errorf("%s: wrote %q, %v", tt.rendition, text, err)
+		}
+		if text, err := os.ReadFile(args); err != nil || !strings.Contains(string(text), "-dts_delta_threshold "+tt.leap+" ") {
+			t.Errorf("%s: ffmpeg got %s, %v", tt.rendition, text, err)
+		}
+	}
+	err := s.export(t.Context(), copying, RecordingExport{ID: recordingID, Output: filepath.Join(t.TempDir(), "x.mp4"), Rendition: "1080p60"})
+	if err == nil || err.Error() != "recording "+recordingID+" has no rendition 1080p60; it has 720p30, 160p30" {
+		t.Error(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := s.export(t.Context(), copying, RecordingExport{ID: recordingID, Rendition: "160p30"}); err != nil {
+		t.Error(err)
+	}
+	holds(t, ".", recordingID+"-160p30.mp4")
+}
+
+// printed is what f prints.
+func printed(t *testing.T, f func() error) (string, error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	os.Stdout = w
+	err = f() // which says less than a pipe holds
+	os.Stdout = stdout
+	w.Close()
+	text, failed := io.ReadAll(r)
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	return string(text), err
 }
 
 // Whatever goes wrong, nothing is left behind.
@@ -208,7 +281,7 @@ func holds(t *testing.T, folder string, want ...string) {
 func TestListPrint(t *testing.T) {
 	pages := []string{
 		`{"recordings":[{"id":"a","channelArn":"arn:aws:ivs:r:1:channel/ch","channelName":"studio","state":"RECORDING_STARTED","startedAt":"2026-03-01T12:00:00Z","duration":3725.4,"fragments":2}],"nextToken":"more"}`,
-		`{"recordings":[{"id":"b","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED","startedAt":"2026-03-01T11:00:00Z"},` +
+		`{"recordings":[{"id":"b","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED","startedAt":"2026-03-01T11:00:00Z","renditions":[{"name":"720p60","width":1280},{"name":"audio_only"}]},` +
 			`{"id":"c","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED_WITH_FAILURE","statusMessage":"disk\u001b[2J full","startedAt":"2026-03-01T10:00:00Z"}]}`,
 	}
 	var queries []string
@@ -227,7 +300,7 @@ func TestListPrint(t *testing.T) {
 		t.Errorf("asked %s", got)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	for i, want := range []string{"ID CHANNEL STARTED DURATION PARTS STATE", "1h2m5s 2 recording", "complete", "failed: disk\uFFFD[2J full"} {
+	for i, want := range []string{"ID CHANNEL STARTED DURATION PARTS RENDITIONS STATE", "1h2m5s 2 - recording", "0 720p60,audio_only complete", "failed: disk\uFFFD[2J full"} {
 		if i >= len(lines) || !strings.HasSuffix(strings.Join(strings.Fields(lines[i]), " "), want) {
 			t.Fatalf("printed\n%s\nwant %q in line %d", out.String(), want, i)
 		}
@@ -246,7 +319,7 @@ func TestVerifyAll(t *testing.T) {
 		case "/v1/recordings/a/verify":
 			http.Error(w, `{"message":"bucket clips cannot be read now"}`, http.StatusServiceUnavailable)
 		default:
-			fmt.Fprint(w, `{"verified":true,"objects":3}`)
+			fmt.Fprint(w, `{"verified":true,"objects":3,"renditions":[{"name":"720p30"},{"name":"480p30","absent":5.5}],"thumbnails":2}`)
 		}
 	}))
 	defer server.Close()
@@ -256,7 +329,7 @@ func TestVerifyAll(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "1 of 2 recordings have problems") {
 		t.Error(err)
 	}
-	if want := "a  not verified: bucket clips cannot be read now\nb  whole: 0s in 3 objects, 0.0 MB\n"; out.String() != want {
+	if want := "a  not verified: bucket clips cannot be read now\nb  whole: 0s in 3 objects, 0.0 MB, 2 renditions, 2 thumbnails\n  480p30 has holes of 5.5s, as its playlists tell\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", out.String(), want)
 	}
 }

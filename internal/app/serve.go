@@ -22,11 +22,13 @@ import (
 	"anabranch/internal/console"
 	"anabranch/internal/disk"
 	"anabranch/internal/ingest"
+	"anabranch/internal/media"
 	"anabranch/internal/objectstore"
 	"anabranch/internal/playback"
 	"anabranch/internal/recorder"
 	"anabranch/internal/resource"
 	"anabranch/internal/store"
+	"anabranch/internal/transcode"
 )
 
 // Run runs a server until ctx ends, then finishes what is in flight, within
@@ -53,13 +55,15 @@ type server struct {
 	endpoints   Endpoints
 	publicURL   string
 
-	store    *store.Store
-	objects  *objectstore.Client
-	recorder *recorder.Recorder
-	checker  *recorder.Checker
-	channels *broadcast.Manager
-	gate     *playback.Gate
-	views    *playback.Views
+	store      *store.Store
+	objects    *objectstore.Client
+	stills     *transcode.Stills
+	recorder   *recorder.Recorder
+	checker    *recorder.Checker
+	transcoder *transcode.Transcoder
+	channels   *broadcast.Manager
+	gate       *playback.Gate
+	views      *playback.Views
 	// countries is nil without --geo-db.
 	countries *playback.Countries
 	rtmp      *ingest.RTMPServer
@@ -136,14 +140,19 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.stills = transcode.NewStills(s.cfg.FFmpeg, s.log)
 	if s.recorder, err = recorder.Open(ctx, recorder.Config{
-		Dir: s.dir.file("spool"), FS: disk.OS, SpoolMax: spoolMax, Objects: s.objects, Ledger: s.store, Place: s.place, Log: s.log,
+		Dir: s.dir.file("spool"), FS: disk.OS, SpoolMax: spoolMax, Objects: s.objects, Ledger: s.store, Place: s.place,
+		Stills: s.stills, Log: s.log,
 	}); err != nil {
 		return err
 	}
+	s.transcoder = transcode.New(transcodeConfig(&s.cfg, s.log))
 	s.checker = &recorder.Checker{Store: s.store, Objects: s.objects, Log: s.log}
 	if s.channels, err = broadcast.NewManager(ctx, broadcast.Config{
-		Dir: s.dir.file("live"), Grace: s.cfg.LiveGrace, MaxStreams: s.cfg.Limits.quotas().ConcurrentStreams, MediaBase: playback.MediaBase,
+		Dir: s.dir.file("live"), Grace: s.cfg.LiveGrace, MaxStreams: s.cfg.Limits.quotas().ConcurrentStreams,
+		MediaBase: playback.MediaBase, SisterURI: playback.SisterURI,
+		Transcode: transcoder{s.transcoder}, RefuseOverflow: s.cfg.TranscodeOverflow == "refuse",
 		Place: s.place, Sessions: s.store, Recorder: s.recorder, Log: s.log,
 	}); err != nil {
 		return err
@@ -166,6 +175,13 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	}
 	s.http = httpServer(tellTLS(handler), s.log)
 	return nil
+}
+
+// transcoder is a [transcode.Transcoder] as broadcasts want one.
+type transcoder struct{ *transcode.Transcoder }
+
+func (t transcoder) Start(in media.Params, rungs []transcode.Rung, log *slog.Logger, out transcode.Output) broadcast.Transcoding {
+	return t.Transcoder.Start(in, rungs, log, out)
 }
 
 // objectStore says where recordings go: to the endpoint of the settings, else
@@ -192,7 +208,7 @@ func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
 	playbackPath := func(channelID string) string { return playback.Path(s.place, channelID) }
 	mux := http.NewServeMux()
 	player := playback.New(playback.Config{
-		Place: s.place, Channels: s.channels, Gate: s.gate, Sealer: sealer,
+		Place: s.place, Channels: s.channels, Gate: s.gate, Sealer: sealer, Posters: s.recorder,
 		Countries: s.countries, TrustedProxies: s.cfg.TrustedProxies, Log: s.log,
 	})
 	player.Register(mux)
@@ -250,11 +266,13 @@ func (s *server) start(p *parts) {
 	if s.sockets.s3 != nil {
 		s.startObjectStore(p)
 	}
+	p.start("thumbnails", s.stills.Run)
 	p.start("recorder", s.recorder.Run)
 	p.start("check of buckets", s.checker.Run)
 	p.start("janitor", s.janitor)
 	p.start("RTMP", func(ctx context.Context) error { return s.rtmp.Run(ctx, s.sockets.rtmp) })
 	p.start("TLS port", s.tlsPort.Run)
+	p.start("check of ffmpeg", s.checkTranscoder)
 	p.start("broadcasts", s.channels.Run)
 	p.start("count of views", s.views.Run)
 	p.start("who may watch", s.gate.Run)
@@ -264,6 +282,19 @@ func (s *server) start(p *parts) {
 	p.start("HTTP", func(ctx context.Context) error {
 		return serveHTTP(ctx, s.http, s.sockets.http, s.tlsPort.HTTP())
 	})
+}
+
+// checkTranscoder says when ffmpeg does not transcode, and that nothing is
+// transcoded then. Nobody waits for that: a server that starts has publishers who
+// are about to come back.
+func (s *server) checkTranscoder(ctx context.Context) error {
+	if s.transcoder.Capacity() > 0 {
+		if err := s.transcoder.Check(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("nothing is transcoded: every channel delivers its source alone", "error", err)
+		}
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // startObjectStore starts the embedded S3 endpoint and returns when it answers.

@@ -18,7 +18,7 @@ import (
 // startServer runs a server until the test ends, or until stop, which waits.
 func startServer(t *testing.T, dir string, args ...string) (s *server, stop func()) {
 	t.Helper()
-	cfg, err := parse(t, append(args, "--data-dir", dir, "--http-addr", "127.0.0.1:0", "--rtmp-addr", "127.0.0.1:0",
+	cfg, err := parse(t, append(args, "--transcode-capacity", "0", "--data-dir", dir, "--http-addr", "127.0.0.1:0", "--rtmp-addr", "127.0.0.1:0",
 		"--rtmps-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")...)
 	if err != nil {
 		t.Fatal(err)

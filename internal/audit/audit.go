@@ -1,16 +1,22 @@
 // Package audit finds out whether a recording is whole, from what its bucket
 // holds.
 //
-//	events/*.json ─→ renditions ─→ playlists ─→ objects ─→ (deep) media
-//	                                   ↑            ↑
-//	                              the journal   the bucket's list
+//	              ┌→ renditions ─→ playlists ─→ objects ─→ (deep) media
+//	events/*.json ┤                    ↑            ↑
+//	              │               the journal   the bucket's list
+//	              └→ thumbnails ────────────────────┘
 //
 // Everything is compared with whatever else tells of it: the state in the
 // metadata with that in the database, one kind of playlist with the other and
-// both with the journal while there is one, names and sizes with what the
-// bucket lists. A deep audit reads the media as well: every packet and fragment
-// counts on from the one before, and every object begins where the playlist says
-// that the last one ended.
+// both with the journal while there is one, a rendition's cuts with those of the
+// others, names and sizes with what the bucket lists. A deep audit reads the
+// media as well: every packet and fragment counts on from the one before, every
+// object begins where the playlist says that the last one ended, and thumbnails
+// are pictures.
+//
+// A rendition may have holes, where the others go on: objects and byte ranges
+// with EXT-X-GAP, of which there is nothing. The group of pictures before a hole
+// may be torn off; media begins again where one begins.
 //
 // What does not fit is a [Problem], not an error. A recording that is being
 // written is audited as far as it goes.
@@ -45,9 +51,9 @@ type Recording struct {
 	// Open recordings are being written: more may come, and the state may be
 	// another one in a moment.
 	Open bool
-	// Stored is the media that the journal knows to be in the bucket, nil when
-	// there is no journal any more.
-	Stored []Object
+	// Stored is the media that the journal knows to be in the bucket, by the
+	// names of the renditions' folders; nil when there is no journal any more.
+	Stored map[string][]Object
 }
 
 // Object is one media file as something tells of it.
@@ -57,15 +63,32 @@ type Object struct {
 	Duration      time.Duration
 	Time          time.Time // of its beginning
 	Discontinuity bool
-	header        string // the initialization segment, of fragmented MP4
+	Gap           bool    // there is no such file: the rendition has a hole
+	header        string  // the initialization segment, of fragmented MP4
+	pieces        []piece // as the byte ranges tell, if they do
+}
+
+// piece is a group of pictures in an object.
+type piece struct {
+	duration time.Duration
+	gap      bool
 }
 
 // Report is what an audit found.
 type Report struct {
-	Objects  int   // below the prefix
-	Bytes    int64 // in them
-	Duration time.Duration
-	Problems []Problem // at most [MaxProblems]
+	Objects    int   // below the prefix
+	Bytes      int64 // in them
+	Duration   time.Duration
+	Renditions []Rendition // best first
+	Thumbnails int         // those that are numbered
+	Problems   []Problem   // at most [MaxProblems]
+}
+
+// Rendition is one of a recording's renditions.
+type Rendition struct {
+	Name   string
+	Bytes  int64         // of its media
+	Absent time.Duration // how much of it lies in holes, as its playlists tell
 }
 
 // MaxProblems is how many problems are told.
@@ -91,6 +114,7 @@ const (
 	PlaylistInvalid  Code = "playlist-invalid"  // it cannot be read
 	PlaylistMismatch Code = "playlist-mismatch" // it tells another story than something else
 	PlaylistEnd      Code = "playlist-end"      // it is closed and should not be, or the other way round
+	RenditionCut     Code = "rendition-cut"     // it is cut otherwise than the best one
 	MetadataMissing  Code = "metadata-missing"  //
 	MetadataInvalid  Code = "metadata-invalid"  // it cannot be read
 	StateMismatch    Code = "state-mismatch"    // the bucket is in another state than the database
@@ -98,13 +122,16 @@ const (
 	MediaBroken      Code = "media-broken"      // packets or fragments are torn, missing or in disorder
 	MediaGap         Code = "media-gap"         // an object does not begin where the last one ends
 	MediaSkew        Code = "media-skew"        // sound and picture begin apart
+	ThumbnailBroken  Code = "thumbnail-broken"  // it is not a whole JPEG
 )
 
 // Bounds of what is read into memory.
 const (
 	maxPlaylist = 64 << 20 // a byte-range playlist of 48 hours has some 12 MB
 	maxMetadata = 64 << 10
-	maxListed   = 200_000 // objects; 48 hours have some 17,000
+	// maxListed is of objects: 48 hours have some 17,000 in each rendition, and
+	// up to 172,800 thumbnails.
+	maxListed = 400_000
 )
 
 // Run audits r; with deep it reads the media, too. An error is the store's.
@@ -113,7 +140,11 @@ func Run(ctx context.Context, objects Objects, r Recording, deep bool) (*Report,
 		ctx: ctx, objects: objects, rec: r,
 		sizes: make(map[string]int64), known: map[string]bool{"events/ivs-check": true},
 	}
-	renditions, err := a.read()
+	m, err := a.readMetadata()
+	if err != nil {
+		return nil, err
+	}
+	renditions, err := a.readRenditions(m)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +155,17 @@ func Run(ctx context.Context, objects Objects, r Recording, deep bool) (*Report,
 	for i := range renditions {
 		a.checkObjects(&renditions[i])
 	}
+	if err := a.checkThumbnails(m, deep); err != nil {
+		return nil, err
+	}
 	a.checkForeign(renditions)
 	if deep {
+		var first *rendition // nil for the only one
+		if len(renditions) > 1 {
+			first = &renditions[0]
+		}
 		for i := range renditions {
-			if err := a.checkMedia(&renditions[i]); err != nil {
+			if err := a.checkMedia(&renditions[i], first); err != nil {
 				return nil, err
 			}
 		}
@@ -148,9 +186,11 @@ type audit struct {
 // rendition is a folder of media and what its playlists tell of it.
 type rendition struct {
 	folder   string
+	playlist string        // the path of the one of whole objects
 	objects  []Object      // with what sizes are told
 	duration time.Duration // 0 when only the byte ranges can be read
 	unread   bool          // no playlist can be read
+	begins   []beginnings  // of the objects, once their media was read
 }
 
 func (a *audit) problem(code Code, path, format string, args ...any) {
@@ -195,15 +235,42 @@ func (a *audit) list() error {
 
 // checkObjects checks that what is named is there, and as long as is told.
 func (a *audit) checkObjects(r *rendition) {
-	for i, o := range r.objects {
-		a.checkObject(path.Join(r.folder, o.Name), o.Size)
-		if o.header != "" && (i == 0 || r.objects[i-1].header != o.header) {
-			a.checkObject(path.Join(r.folder, o.header), 0)
+	told := Rendition{Name: path.Base(r.folder)}
+	header := ""
+	for i := range r.objects {
+		o := &r.objects[i]
+		told.Absent += o.absent()
+		if o.Gap {
+			continue // what is there all the same is foreign
+		}
+		name := path.Join(r.folder, o.Name)
+		a.checkObject(name, o.Size)
+		told.Bytes += a.sizes[name]
+		if o.header != header {
+			header = o.header
+			a.checkObject(path.Join(r.folder, header), 0)
 		}
 	}
-	for _, o := range a.rec.Stored[min(len(r.objects), len(a.rec.Stored)):] {
-		a.checkObject(path.Join(r.folder, o.Name), o.Size)
+	stored := a.rec.Stored[told.Name]
+	for _, o := range stored[min(len(r.objects), len(stored)):] {
+		if !o.Gap {
+			a.checkObject(path.Join(r.folder, o.Name), o.Size)
+		}
 	}
+	a.Renditions = append(a.Renditions, told)
+}
+
+// absent is how much of an object lies in a hole.
+func (o *Object) absent() (sum time.Duration) {
+	if o.Gap {
+		return o.Duration
+	}
+	for _, p := range o.pieces {
+		if p.gap {
+			sum += p.duration
+		}
+	}
+	return sum
 }
 
 func (a *audit) checkObject(name string, told int64) {

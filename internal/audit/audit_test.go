@@ -250,7 +250,7 @@ func TestJournal(t *testing.T) {
 				tt.damage(b)
 			}
 			r := ended()
-			r.Open, r.Stored = true, tt.change(stored())
+			r.Open, r.Stored = true, map[string][]Object{single.name: tt.change(stored())}
 			if got := found(t, b, r); got != tt.want {
 				t.Errorf("found\n%s\nwant\n%s", got, tt.want)
 			}
@@ -360,7 +360,7 @@ func TestManyProblems(t *testing.T) {
 
 // Hostile objects are read without harm.
 func FuzzPlaylist(f *testing.F) {
-	for name, content := range sample(true) {
+	for name, content := range recorded(true, ladder...) {
 		if strings.HasSuffix(name, ".m3u8") {
 			f.Add(content)
 		}
@@ -372,6 +372,9 @@ func FuzzPlaylist(f *testing.F) {
 		}
 		var total time.Duration
 		for _, o := range p.objects(func(string) {}) {
+			if first, _ := o.first(); o.absent() > o.Duration || first > o.absent() {
+				t.Fatalf("%+v from %q", o, text)
+			}
 			if total += o.Duration; number(o.Name) < 0 || o.Duration <= 0 || o.Time.IsZero() {
 				t.Fatalf("%+v from %q", o, text)
 			}
@@ -385,14 +388,14 @@ func FuzzMedia(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte, fragmented bool) {
 		var r mediaReader = new(tsReader)
 		if fragmented {
-			m := new(fmp4Reader)
+			m := &fmp4Reader{torn: true}
 			if err := m.init(initSegment()); err != nil {
 				t.Fatal(err)
 			}
 			r = m
 		}
 		var flaw flaw
-		if _, err := r.read(bufio.NewReader(bytes.NewReader(content))); err != nil && !errors.As(err, &flaw) {
+		if _, _, err := r.read(bufio.NewReader(bytes.NewReader(content))); err != nil && !errors.As(err, &flaw) {
 			t.Fatal(err)
 		}
 	})

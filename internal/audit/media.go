@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,10 @@ const (
 	maxGap = 2 * time.Millisecond
 	// maxSkew is how far apart sound and picture may begin in an object.
 	maxSkew = 40 * time.Millisecond
+	// maxLate is how much later than its object a rendition's first picture may
+	// be, where that is no key frame: some leave out every other picture of
+	// sources with more than 36 a second.
+	maxLate = time.Second / 36
 )
 
 // beginnings are the times of the first frames in an object; of a track that is
@@ -27,14 +32,47 @@ const (
 type beginnings struct {
 	decoded, shown time.Duration // the first picture
 	heard          time.Duration
+	key            bool // the first picture is a key frame
 }
 
 const absent = time.Duration(math.MinInt64)
 
+// nowhere are the beginnings of nothing.
+var nowhere = beginnings{decoded: absent, shown: absent, heard: absent}
+
+// plus moves b in time.
+func (b beginnings) plus(d time.Duration) beginnings {
+	for _, t := range []*time.Duration{&b.decoded, &b.shown, &b.heard} {
+		if *t != absent {
+			*t += d
+		}
+	}
+	return b
+}
+
+// behind is how much later b is than o. It is false where they have no track in
+// common.
+func (b beginnings) behind(o beginnings, wrap time.Duration) (late time.Duration, ok bool) {
+	switch {
+	case b.decoded != absent && o.decoded != absent:
+		// Pictures are decoded one after the other; but where another stream
+		// begins, it is shown behind the one before.
+		decoded, shown := around(b.decoded-o.decoded, wrap), around(b.shown-o.shown, wrap)
+		if decoded.Abs() < shown.Abs() {
+			return decoded, true
+		}
+		return shown, true
+	case b.decoded == absent && b.heard != absent && o.heard != absent:
+		return around(b.heard-o.heard, wrap), true
+	}
+	return 0, false
+}
+
 // mediaReader reads the objects of a rendition one after the other, in order.
 // Its errors of type [flaw] are the media's, others the store's.
 type mediaReader interface {
-	read(r *bufio.Reader) (beginnings, error)
+	// read reads an object, and tells the times at which it goes on behind holes.
+	read(r *bufio.Reader) (begin beginnings, holes []time.Duration, err error)
 	// restart lets the next object begin anywhere.
 	restart()
 	// wrap is after how long times begin anew, 0 for never.
@@ -48,21 +86,30 @@ func (f flaw) Error() string { return string(f) }
 
 func flawf(format string, args ...any) error { return flaw(fmt.Sprintf(format, args...)) }
 
-// checkMedia reads every object that the playlist names.
-func (a *audit) checkMedia(r *rendition) error {
+// checkMedia reads every object that the playlist names. With another rendition,
+// first, it may have holes, and is to be cut as that one.
+func (a *audit) checkMedia(r, first *rendition) error {
 	var reader mediaReader
 	var fragments *fmp4Reader
-	if len(r.objects) > 0 && strings.HasSuffix(r.objects[0].Name, ".mp4") {
-		fragments = &fmp4Reader{}
+	if slices.ContainsFunc(r.objects, func(o Object) bool { return strings.HasSuffix(o.Name, ".mp4") }) {
+		fragments = &fmp4Reader{torn: first != nil}
 		reader = fragments
 	} else {
 		reader = &tsReader{}
 	}
+	c := course{audit: a, wrap: reader.wrap(), torn: first != nil}
+	r.begins = make([]beginnings, len(r.objects))
 	header := ""
-	var last *beginnings // of the object before; nil: this one may begin anywhere
-	var lasted time.Duration
 	for i := range r.objects {
 		o := &r.objects[i]
+		r.begins[i] = nowhere
+		if i > 0 && number(o.Name) != number(r.objects[i-1].Name)+1 {
+			c.lose() // media is missing, as numbers and playlist tell
+		}
+		if o.Gap {
+			c.pass(o.Duration)
+			continue
+		}
 		if fragments != nil && o.header != header {
 			header = o.header
 			text, err := a.fetch(path.Join(r.folder, header), maxBox)
@@ -75,14 +122,11 @@ func (a *audit) checkMedia(r *rendition) error {
 			}
 		}
 		name := path.Join(r.folder, o.Name)
-		if i > 0 && number(o.Name) != number(r.objects[i-1].Name)+1 {
-			last = nil // media is missing, as numbers and playlist tell
-		}
-		begin, err := a.readObject(name, reader)
+		begin, holes, err := a.readObject(name, reader)
 		var f flaw
 		switch {
 		case errors.Is(err, objectstore.ErrNotFound):
-			last = nil // which was told before
+			c.lose() // which was told before
 			reader.restart()
 			continue
 		case errors.As(err, &f):
@@ -91,31 +135,24 @@ func (a *audit) checkMedia(r *rendition) error {
 		case err != nil:
 			return err
 		}
-		if begin.decoded == absent {
-			last = nil
-			continue
-		}
-		if last != nil {
-			// Pictures are decoded one after the other; but where another stream
-			// begins, it is shown behind the one before.
-			decoded := around(begin.decoded-last.decoded-lasted, reader.wrap())
-			shown := around(begin.shown-last.shown-lasted, reader.wrap())
-			if min(decoded.Abs(), shown.Abs()) > maxGap {
-				a.problem(MediaGap, name, "its pictures begin %v %s the end of the object before", shown.Abs().Round(time.Millisecond), side(shown))
+		r.begins[i] = c.check(name, o, begin, holes)
+		if first != nil && r != first && i < len(first.begins) {
+			late, ok := r.begins[i].behind(first.begins[i], c.wrap)
+			if limit := tolerance(r.begins[i]); ok && late.Abs() > limit {
+				a.problem(RenditionCut, name, "it begins %v %s that of %s", late.Abs().Round(time.Millisecond), side(late), path.Base(first.folder))
 			}
 		}
-		if begin.heard != absent {
-			// An object that begins amid a group of pictures does not show first
-			// what it decodes first.
-			early := around(begin.heard-begin.decoded, reader.wrap())
-			late := around(begin.heard-begin.shown, reader.wrap())
-			if skew := max(late, 0) + min(early, 0); skew.Abs() > maxSkew {
-				a.problem(MediaSkew, name, "its sound begins %v %s its pictures", skew.Abs().Round(time.Millisecond), side(skew))
-			}
-		}
-		last, lasted = &begin, o.Duration
 	}
 	return nil
+}
+
+// tolerance is by how much the beginnings of media may differ: sound by less
+// than a frame.
+func tolerance(b beginnings) time.Duration {
+	if b.decoded == absent {
+		return maxSkew
+	}
+	return maxGap
 }
 
 func side(d time.Duration) string {
@@ -141,22 +178,22 @@ func around(d, wrap time.Duration) time.Duration {
 }
 
 // readObject reads one object to its end.
-func (a *audit) readObject(name string, reader mediaReader) (beginnings, error) {
+func (a *audit) readObject(name string, reader mediaReader) (begin beginnings, holes []time.Duration, err error) {
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
 	piece, err := a.objects.Read(ctx, a.rec.Bucket, a.rec.Prefix+"/"+name, objectstore.Reading{})
 	if err != nil {
-		return beginnings{absent, absent, absent}, err
+		return nowhere, nil, err
 	}
 	defer piece.Body.Close()
 	src := bufio.NewReaderSize(piece.Body, 64<<10)
-	begin, err := reader.read(src)
+	begin, holes, err = reader.read(src)
 	if err != nil {
 		if f := flaw(""); !errors.As(err, &f) {
 			err = fmt.Errorf("read object %s: %w", name, err)
 		}
-		return begin, err
+		return begin, holes, err
 	}
 	_, err = io.Copy(io.Discard, src)
-	return begin, err
+	return begin, holes, err
 }

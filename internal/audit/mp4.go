@@ -18,6 +18,7 @@ const maxBox = 1 << 20
 // the next.
 type fmp4Reader struct {
 	tracks map[uint32]*fmp4Track // by id
+	torn   bool                  // there may be holes before key frames
 }
 
 type fmp4Track struct {
@@ -54,44 +55,48 @@ func (f *fmp4Reader) init(text []byte) error {
 	return nil
 }
 
-func (f *fmp4Reader) read(r *bufio.Reader) (beginnings, error) {
-	begin := beginnings{absent, absent, absent}
+func (f *fmp4Reader) read(r *bufio.Reader) (begin beginnings, holes []time.Duration, err error) {
+	begin = nowhere
 	for boxes := 0; ; boxes++ {
 		head, err := r.Peek(8)
-		if err == io.EOF && len(head) == 0 && boxes > 0 {
-			return begin, nil
+		if errors.Is(err, io.EOF) && len(head) == 0 && boxes > 0 {
+			return begin, holes, nil
 		}
-		if err == io.EOF {
-			return begin, flawf("it ends within a box")
+		if errors.Is(err, io.EOF) {
+			return begin, holes, flawf("it ends within a box")
 		}
 		if err != nil {
-			return begin, err
+			return begin, holes, err
 		}
 		size, kind := int64(binary.BigEndian.Uint32(head)), string(head[4:8])
 		if size < 8 {
-			return begin, flawf("a box of it has %d bytes", size)
+			return begin, holes, flawf("a box of it has %d bytes", size)
 		}
 		if kind != "moof" {
 			switch _, err := io.CopyN(io.Discard, r, size); {
 			case errors.Is(err, io.EOF):
-				return begin, flawf("it ends within a box %q", kind)
+				return begin, holes, flawf("it ends within a box %q", kind)
 			case err != nil:
-				return begin, err
+				return begin, holes, err
 			}
 			continue
 		}
 		if size > maxBox {
-			return begin, flawf("a moof of it has %d bytes", size)
+			return begin, holes, flawf("a moof of it has %d bytes", size)
 		}
 		text := make([]byte, size)
 		switch _, err := io.ReadFull(r, text); {
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return begin, flawf("it ends within a moof")
+			return begin, holes, flawf("it ends within a moof")
 		case err != nil:
-			return begin, err
+			return begin, holes, err
 		}
-		if err := f.fragment(text, &begin); err != nil {
-			return begin, err
+		hole, err := f.fragment(text, &begin)
+		if err != nil {
+			return begin, holes, err
+		}
+		if hole != absent {
+			holes = append(holes, hole)
 		}
 	}
 }
@@ -101,20 +106,23 @@ func (t *fmp4Track) time(n int64) time.Duration {
 	return time.Duration(n/t.timescale)*time.Second + time.Duration(n%t.timescale)*time.Second/time.Duration(t.timescale)
 }
 
-// fragment reads a moof.
-func (f *fmp4Reader) fragment(text []byte, begin *beginnings) error {
+// fragment reads a moof, and returns where it goes on behind a hole; absent
+// without one.
+func (f *fmp4Reader) fragment(text []byte, begin *beginnings) (hole time.Duration, err error) {
+	hole = absent
 	box, err := mp4.DecodeBox(0, bytes.NewReader(text))
 	moof, ok := box.(*mp4.MoofBox)
 	if err != nil || !ok {
-		return flawf("a moof of it cannot be read")
+		return hole, flawf("a moof of it cannot be read")
 	}
+	torn, key := false, true // so is sound alone
 	for _, traf := range moof.Trafs {
 		if traf.Tfhd == nil || traf.Tfdt == nil {
-			return flawf("a fragment of it is incomplete")
+			return hole, flawf("a fragment of it is incomplete")
 		}
 		t := f.tracks[traf.Tfhd.TrackID]
 		if t == nil {
-			return flawf("it has a track %d, of which the initialization segment does not tell", traf.Tfhd.TrackID)
+			return hole, flawf("it has a track %d, of which the initialization segment does not tell", traf.Tfhd.TrackID)
 		}
 		at := int64(traf.Tfdt.BaseMediaDecodeTime())
 		length := int64(0)
@@ -123,17 +131,26 @@ func (f *fmp4Reader) fragment(text []byte, begin *beginnings) error {
 		}
 		shown := at
 		if len(traf.Truns) > 0 && len(traf.Truns[0].Samples) > 0 {
-			shown += int64(traf.Truns[0].Samples[0].CompositionTimeOffset)
+			first := &traf.Truns[0].Samples[0]
+			shown += int64(first.CompositionTimeOffset)
+			key = key && (!t.video || first.IsSync())
 		}
 		switch {
 		case t.video && begin.decoded == absent:
-			begin.decoded, begin.shown = t.time(at), t.time(shown)
+			begin.decoded, begin.shown, begin.key = t.time(at), t.time(shown), key
 		case !t.video && begin.heard == absent:
 			begin.heard = t.time(shown)
+		case at > t.end && f.torn:
+			if torn = true; t.video || begin.decoded == absent {
+				hole = t.time(at)
+			}
 		case at != t.end:
-			return flawf("a fragment of track %d begins at %d, the one before ends at %d", traf.Tfhd.TrackID, at, t.end)
+			return hole, flawf("a fragment of track %d begins at %d, the one before ends at %d", traf.Tfhd.TrackID, at, t.end)
 		}
 		t.end = at + length
 	}
-	return nil
+	if torn && !key {
+		return hole, flawf("behind a hole it does not go on with a key frame")
+	}
+	return hole, nil
 }

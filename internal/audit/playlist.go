@@ -15,6 +15,7 @@ import (
 type playlist struct {
 	entries []entry
 	ended   bool
+	version int
 }
 
 // entry is a media segment: an object, or a byte range of one.
@@ -24,10 +25,13 @@ type entry struct {
 	offset int64
 }
 
+// gapVersion is the EXT-X-VERSION of playlists with EXT-X-GAP (RFC 8216bis §8).
+const gapVersion = 8
+
 // parsePlaylist reads a media playlist as recordings have them: numbered
 // objects in the playlist's own folder, each with its date.
 func parsePlaylist(text []byte) (*playlist, error) {
-	p := new(playlist)
+	p := &playlist{version: 1}
 	var next entry
 	header := ""
 	first := true
@@ -49,6 +53,10 @@ func parsePlaylist(text []byte) (*playlist, error) {
 			next.ranged = true
 		case name == "#EXT-X-DISCONTINUITY":
 			next.Discontinuity = true
+		case name == "#EXT-X-GAP":
+			next.Gap = true
+		case name == "#EXT-X-VERSION":
+			p.version, err = strconv.Atoi(value)
 		case name == "#EXT-X-MAP":
 			header, err = parseMap(value)
 		case name == "#EXT-X-ENDLIST":
@@ -56,7 +64,7 @@ func parsePlaylist(text []byte) (*playlist, error) {
 		case line == "" || strings.HasPrefix(line, "#"):
 		default:
 			next.Name, next.header = line, header
-			err = next.check()
+			err = p.check(&next)
 			p.entries = append(p.entries, next)
 			next = entry{}
 		}
@@ -75,7 +83,7 @@ var (
 	headerPattern = regexp.MustCompile(`^init-(\d{1,9})\.mp4$`)
 )
 
-func (e *entry) check() error {
+func (p *playlist) check(e *entry) error {
 	switch {
 	case !objectPattern.MatchString(e.Name):
 		return errors.New("not the name of an object")
@@ -83,8 +91,10 @@ func (e *entry) check() error {
 		return errors.New("without EXTINF")
 	case e.Time.IsZero():
 		return errors.New("without EXT-X-PROGRAM-DATE-TIME")
-	case e.ranged && (e.Size <= 0 || e.offset < 0):
+	case e.ranged && (e.Size <= 0 || e.offset < 0 || e.Gap):
 		return errors.New("not a byte range")
+	case e.Gap && p.version < gapVersion:
+		return fmt.Errorf("EXT-X-GAP in version %d", p.version)
 	}
 	return nil
 }
@@ -119,41 +129,61 @@ func number(name string) int {
 	return -1
 }
 
-// objects puts byte ranges together. It tells of those that leave bytes out.
+// objects puts byte ranges together, and gaps with the ranges of their object.
+// It tells of those that leave bytes out.
 func (p *playlist) objects(wrong func(msg string)) []Object {
 	var all []Object
 	for i := range p.entries {
 		e := &p.entries[i]
-		if !e.ranged {
-			all = append(all, e.Object)
-			continue
-		}
-		if n := len(all); n > 0 && all[n-1].Name == e.Name {
+		if n := len(all); n > 0 && all[n-1].Name == e.Name && (e.ranged || e.Gap) {
 			o := &all[n-1]
-			if e.offset != o.Size || e.Discontinuity {
+			if e.ranged && e.offset != o.Size || e.Discontinuity {
 				wrong(fmt.Sprintf("a range of %s begins at %d, the one before ends at %d", e.Name, e.offset, o.Size))
 			}
 			o.Size += e.Size
 			o.Duration += e.Duration
+			if o.pieces = append(o.pieces, piece{e.Duration, e.Gap}); !e.Gap {
+				o.Gap, o.header = false, e.header
+			}
 			continue
 		}
 		if e.offset != 0 {
 			wrong(fmt.Sprintf("the first range of %s begins at %d", e.Name, e.offset))
 		}
-		all = append(all, e.Object)
+		o := e.Object
+		if e.ranged || e.Gap {
+			o.pieces = []piece{{e.Duration, e.Gap}}
+		}
+		all = append(all, o)
 	}
 	return all
 }
 
-// parseMultivariant returns the URIs that a multivariant playlist leads to.
-func parseMultivariant(text []byte) (uris []string, err error) {
+// variant is an entry of a multivariant playlist.
+type variant struct {
+	uri        string
+	resolution string // such as 1280x720; empty when not told
+}
+
+// parseMultivariant returns what a multivariant playlist leads to.
+func parseMultivariant(text []byte) (all []variant, err error) {
 	if !bytes.HasPrefix(text, []byte("#EXTM3U\n")) {
 		return nil, errors.New("it does not begin with #EXTM3U")
 	}
+	var next variant
 	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-			uris = append(uris, line)
+		line = strings.TrimSpace(line)
+		if attributes, found := strings.CutPrefix(line, "#EXT-X-STREAM-INF:"); found {
+			if m := resolutionPattern.FindStringSubmatch(attributes); m != nil {
+				next.resolution = m[1]
+			}
+		}
+		if line != "" && line[0] != '#' {
+			next.uri = line
+			all, next = append(all, next), variant{}
 		}
 	}
-	return uris, nil
+	return all, nil
 }
+
+var resolutionPattern = regexp.MustCompile(`(?:^|,)RESOLUTION=(\d+x\d+)(?:,|$)`)

@@ -1,61 +1,42 @@
 package audit
 
 import (
-	"cmp"
-	"encoding/json"
+	"maps"
 	"path"
-	"regexp"
+	"slices"
 	"time"
 
 	"anabranch/internal/resource"
 )
 
-// metadata is what events/recording-*.json tell.
-type metadata struct {
-	Status resource.RecordingState `json:"recording_status"`
-	Media  struct {
-		HLS *struct {
-			tree
-			DurationMS *int64 `json:"duration_ms"`
-			Renditions []tree `json:"renditions"`
-		} `json:"hls"`
-	} `json:"media"`
-}
-
-// tree is a folder and the playlists in it.
-type tree struct {
-	Path      string `json:"path"`
-	Playlist  string `json:"playlist"`
-	ByteRange string `json:"byte_range_playlist"`
-}
-
-// The metadata files by the state they tell of.
-var stateNames = map[resource.RecordingState]string{
-	resource.RecordingStarted: "events/recording-started.json",
-	resource.RecordingEnded:   "events/recording-ended.json",
-	resource.RecordingFailed:  "events/recording-failed.json",
-}
-
-// read reads everything but media, from the metadata on, and compares it.
-func (a *audit) read() ([]rendition, error) {
-	m, err := a.readMetadata()
-	if m == nil || m.Media.HLS == nil || err != nil {
-		return nil, err
+// readRenditions reads all playlists that m tells of, and compares them.
+func (a *audit) readRenditions(m *metadata) ([]rendition, error) {
+	if m == nil || m.Media.HLS == nil {
+		return nil, nil // its configuration says so, or nothing can be known
 	}
 	hls := m.Media.HLS
-	whole, ranges := make(map[string]bool), make(map[string]bool) // playlists of the renditions
 	var renditions []rendition
-	for _, told := range hls.Renditions {
-		r, err := a.readRendition(path.Join(hls.Path, told.Path), told)
+	whole, ranges := make(variants), make(variants)
+	for i := range hls.Renditions {
+		told := &hls.Renditions[i]
+		// Of several some may have no media yet, which the end would tell.
+		due := m.Status != resource.RecordingStarted || len(hls.Renditions) == 1
+		r, err := a.readRendition(path.Join(hls.Path, told.Path), told, due)
 		if err != nil {
 			return nil, err
 		}
 		renditions = append(renditions, r)
-		whole[path.Join(told.Path, told.Playlist)] = true
-		ranges[path.Join(told.Path, told.ByteRange)] = true
+		due = due || !r.unread
+		whole[path.Join(told.Path, told.Playlist)] = listed{told.resolution(), due}
+		ranges[path.Join(told.Path, told.ByteRange)] = listed{told.resolution(), due}
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.rec.Stored)) {
+		if m.rendition(name) == nil && slices.ContainsFunc(a.rec.Stored[name], func(o Object) bool { return !o.Gap }) {
+			a.problem(MetadataInvalid, stateNames[m.Status], "it does not tell of the rendition %s, which is recorded", name)
+		}
 	}
 	if len(renditions) == 0 {
-		return nil, nil // its configuration says so, or it failed before any media
+		return nil, nil // it failed before any media
 	}
 	if err := a.checkMaster(path.Join(hls.Path, hls.Playlist), whole, true); err != nil {
 		return nil, err
@@ -65,99 +46,40 @@ func (a *audit) read() ([]rendition, error) {
 			return nil, err
 		}
 	}
-	a.checkDuration(stateNames[m.Status], hls.DurationMS, &renditions[0])
+	a.checkDuration(stateNames[m.Status], hls.DurationMS, a.checkCuts(renditions))
 	return renditions, nil
 }
 
-// readMetadata reads the metadata of every state and returns that of the last
-// one; nil when there is none that can be read.
-func (a *audit) readMetadata() (*metadata, error) {
-	told := make(map[resource.RecordingState]*metadata)
-	for _, state := range []resource.RecordingState{resource.RecordingStarted, resource.RecordingEnded, resource.RecordingFailed} {
-		name := stateNames[state]
-		text, err := a.fetch(name, maxMetadata)
-		if err != nil {
-			return nil, err
-		}
-		if text == nil {
-			// One that failed need not have started.
-			if due := state == a.rec.State || state == resource.RecordingStarted && a.rec.State == resource.RecordingEnded; due && !a.rec.Open {
-				a.problem(MetadataMissing, name, "the recording is %s, but this is missing", a.rec.State)
-			}
-			continue
-		}
-		a.known[name] = true
-		m := new(metadata)
-		switch err := json.Unmarshal(text, m); {
-		case err != nil:
-			a.problem(MetadataInvalid, name, "it is not the JSON of a recording: %v", err)
-			continue
-		case !m.local():
-			a.problem(MetadataInvalid, name, "a path in it leads out of its folder, or there are too many")
-			continue
-		case m.Status != state:
-			a.problem(StateMismatch, name, "it tells the state %q", m.Status)
-			continue
-		case state != resource.RecordingStarted && state != a.rec.State && !a.rec.Open:
-			a.problem(StateMismatch, name, "the database has the state %s", a.rec.State)
-		}
-		told[state] = m
-	}
-	last := cmp.Or(told[a.rec.State], told[resource.RecordingEnded], told[resource.RecordingFailed], told[resource.RecordingStarted])
-	if first := told[resource.RecordingStarted]; last != nil && first != nil {
-		last.complete(first)
-	}
-	return last, nil
-}
-
-// inside is the form of the paths that metadata tells.
-var inside = regexp.MustCompile(`^[\w-]+(/[\w-]+)*(\.m3u8)?$`)
-
-// maxRenditions is far more than a stream has.
-const maxRenditions = 32
-
-func (m *metadata) local() bool {
-	if m.Media.HLS == nil {
-		return true
-	}
-	if len(m.Media.HLS.Renditions) > maxRenditions {
-		return false
-	}
-	for _, t := range append([]tree{m.Media.HLS.tree}, m.Media.HLS.Renditions...) {
-		if !inside.MatchString(t.Path) || !inside.MatchString(t.Playlist) || t.ByteRange != "" && !inside.MatchString(t.ByteRange) {
-			return false
+// checkCuts checks that all renditions are cut as the first that can be read,
+// which it returns. Where none can be it is the first.
+func (a *audit) checkCuts(renditions []rendition) *rendition {
+	var first *rendition
+	for i := range renditions {
+		switch r := &renditions[i]; {
+		case r.duration == 0:
+		case first == nil:
+			first = r
+		default:
+			a.compare(RenditionCut, r.playlist, r.objects, first.objects, a.rec.Open, 0)
 		}
 	}
-	return true
-}
-
-// complete adds what only the metadata of the start names: byte-range playlists
-// of a recording that failed.
-func (m *metadata) complete(first *metadata) {
-	if m.Media.HLS == nil || first.Media.HLS == nil {
-		return
+	if first == nil {
+		return &renditions[0]
 	}
-	m.Media.HLS.ByteRange = cmp.Or(m.Media.HLS.ByteRange, first.Media.HLS.ByteRange)
-	for i := range m.Media.HLS.Renditions {
-		for _, f := range first.Media.HLS.Renditions {
-			if r := &m.Media.HLS.Renditions[i]; r.Path == f.Path {
-				r.ByteRange = cmp.Or(r.ByteRange, f.ByteRange)
-			}
-		}
-	}
+	return first
 }
 
 // readRendition reads and compares the playlists of one rendition.
-func (a *audit) readRendition(folder string, told tree) (r rendition, err error) {
-	r.folder = folder
+func (a *audit) readRendition(folder string, told *tree, due bool) (r rendition, err error) {
 	name := path.Join(folder, told.Playlist)
-	whole, err := a.readPlaylist(name, true)
+	r.folder, r.playlist = folder, name
+	whole, err := a.readPlaylist(name, due)
 	if err != nil {
 		return r, err
 	}
 	var pieces *playlist
 	if told.ByteRange != "" {
-		if pieces, err = a.readPlaylist(path.Join(folder, told.ByteRange), a.rec.State == resource.RecordingEnded); err != nil {
+		if pieces, err = a.readPlaylist(path.Join(folder, told.ByteRange), due && a.rec.State == resource.RecordingEnded); err != nil {
 			return r, err
 		}
 	}
@@ -180,21 +102,24 @@ func (a *audit) readRendition(folder string, told tree) (r rendition, err error)
 	if pieces != nil {
 		a.compareRanges(path.Join(folder, told.ByteRange), pieces, r.objects)
 	}
-	a.compare(name, r.objects, a.rec.Stored, true, 1)
-	for i := range min(len(a.rec.Stored), len(r.objects)) {
-		r.objects[i].Size = a.rec.Stored[i].Size
+	stored := a.rec.Stored[told.Path]
+	a.compare(PlaylistMismatch, name, r.objects, stored, true, 2*time.Millisecond)
+	for i := range min(len(stored), len(r.objects)) {
+		r.objects[i].Size = stored[i].Size
 	}
 	return r, nil
 }
 
 // compareRanges compares a playlist of byte ranges with the objects of the
-// other one, and notes their sizes.
+// other one, and notes their sizes and pieces.
 func (a *audit) compareRanges(name string, p *playlist, objects []Object) {
 	ranged := p.objects(func(msg string) { a.problem(PlaylistInvalid, name, "%s", msg) })
 	lags := a.rec.Open || a.rec.State != resource.RecordingEnded // it is refreshed less often
-	a.compare(name, ranged, objects, lags, float64(len(p.entries))/float64(max(1, len(ranged))))
+	// Durations differ by rounding: each is the sum of so many.
+	rounded := 2 + len(p.entries)/max(1, len(ranged))
+	a.compare(PlaylistMismatch, name, ranged, objects, lags, time.Duration(rounded)*time.Millisecond)
 	for i := range min(len(ranged), len(objects)) {
-		objects[i].Size = ranged[i].Size
+		objects[i].Size, objects[i].pieces = ranged[i].Size, ranged[i].pieces
 	}
 }
 
@@ -226,32 +151,40 @@ func (a *audit) checkNumbers(name string, objects []Object) {
 }
 
 // compare checks that a playlist tells of the same objects as something else
-// does; with partly one may know more of them than the other. Durations differ
-// by rounding: each is the sum of so many.
-func (a *audit) compare(name string, told, other []Object, partly bool, rounded float64) {
+// does; with partly one may know more of them than the other.
+func (a *audit) compare(code Code, name string, told, other []Object, partly bool, tolerance time.Duration) {
 	if len(told) != len(other) && !partly {
-		a.problem(PlaylistMismatch, name, "it tells of %d objects, elsewhere there are %d", len(told), len(other))
+		a.problem(code, name, "it tells of %d objects, elsewhere there are %d", len(told), len(other))
 	}
-	tolerance := time.Duration((1 + rounded) * float64(time.Millisecond))
 	for i := range min(len(told), len(other)) {
 		t, o := &told[i], &other[i]
 		switch {
 		case t.Name != o.Name:
-			a.problem(PlaylistMismatch, name, "object %d of it is %s, elsewhere %s", i, t.Name, o.Name)
+			a.problem(code, name, "object %d of it is %s, elsewhere %s", i, t.Name, o.Name)
 			return // the others are all shifted
 		case (t.Duration - o.Duration).Abs() > tolerance:
-			a.problem(PlaylistMismatch, name, "%s lasts %v, elsewhere %v", t.Name, t.Duration, o.Duration)
+			a.problem(code, name, "%s lasts %v, elsewhere %v", t.Name, t.Duration, o.Duration)
 		case t.Time.Sub(o.Time).Abs() >= time.Millisecond:
-			a.problem(PlaylistMismatch, name, "%s begins at %s, elsewhere at %s", t.Name, t.Time.Format(time.RFC3339Nano), o.Time.Format(time.RFC3339Nano))
+			a.problem(code, name, "%s begins at %s, elsewhere at %s", t.Name, t.Time.Format(time.RFC3339Nano), o.Time.Format(time.RFC3339Nano))
 		case t.Discontinuity != o.Discontinuity:
-			a.problem(PlaylistMismatch, name, "EXT-X-DISCONTINUITY before %s is %s, elsewhere %s", t.Name, presence(t.Discontinuity), presence(o.Discontinuity))
+			a.problem(code, name, "EXT-X-DISCONTINUITY before %s is %s, elsewhere %s", t.Name, presence(t.Discontinuity), presence(o.Discontinuity))
+		case t.Gap != o.Gap && code != RenditionCut:
+			a.problem(code, name, "EXT-X-GAP of %s is %s, elsewhere %s", t.Name, presence(t.Gap), presence(o.Gap))
 		}
 	}
 }
 
+// variants are what a multivariant playlist may lead to, by URI.
+type variants map[string]listed
+
+type listed struct {
+	resolution string
+	due        bool // it must lead there
+}
+
 // checkMaster checks that a multivariant playlist leads to the playlists of the
-// renditions and to nothing else.
-func (a *audit) checkMaster(name string, want map[string]bool, due bool) error {
+// renditions, each with its resolution, and to nothing else.
+func (a *audit) checkMaster(name string, want variants, due bool) error {
 	text, err := a.fetch(name, maxMetadata)
 	if err != nil {
 		return err
@@ -263,18 +196,24 @@ func (a *audit) checkMaster(name string, want map[string]bool, due bool) error {
 		return nil
 	}
 	a.known[name] = true
-	variants, err := parseMultivariant(text)
+	all, err := parseMultivariant(text)
 	if err != nil {
 		a.problem(PlaylistInvalid, name, "%v", err)
 	}
 	found := make(map[string]bool)
-	for _, uri := range variants {
-		if found[uri] = true; !want[uri] {
-			a.problem(PlaylistMismatch, name, "it leads to %s, of which the metadata does not tell", uri)
+	for _, v := range all {
+		switch l, told := want[v.uri]; {
+		case !told:
+			a.problem(PlaylistMismatch, name, "it leads to %s, of which the metadata does not tell", v.uri)
+		case found[v.uri]:
+			a.problem(PlaylistMismatch, name, "it leads to %s twice", v.uri)
+		case v.resolution != l.resolution:
+			a.problem(PlaylistMismatch, name, "the resolution of %s is %q, in the metadata %q", v.uri, v.resolution, l.resolution)
 		}
+		found[v.uri] = true
 	}
-	for uri := range want {
-		if !found[uri] {
+	for _, uri := range slices.Sorted(maps.Keys(want)) {
+		if want[uri].due && !found[uri] && !a.rec.Open {
 			a.problem(PlaylistMismatch, name, "it does not lead to %s", uri)
 		}
 	}

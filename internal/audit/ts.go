@@ -29,26 +29,28 @@ func ticks(n int64) time.Duration {
 	return time.Duration(n/tsClock)*time.Second + time.Duration(n%tsClock)*time.Second/tsClock
 }
 
-func (t *tsReader) read(r *bufio.Reader) (beginnings, error) {
-	begin := beginnings{absent, absent, absent}
+func (t *tsReader) read(r *bufio.Reader) (begin beginnings, holes []time.Duration, err error) {
+	begin = nowhere
 	var wrong error // the first
 	var p [tsPacket]byte
 	for n := 0; ; n++ {
 		switch _, err := io.ReadFull(r, p[:]); {
 		case err == io.EOF && n == 0:
-			return begin, flawf("it is empty")
+			return begin, nil, flawf("it is empty")
 		case err == io.EOF:
-			return begin, wrong
+			return begin, nil, wrong
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return begin, flawf("it ends within packet %d", n)
+			return begin, nil, flawf("it ends within packet %d", n)
 		case err != nil:
-			return begin, err
+			return begin, nil, err
 		case p[0] != 0x47 || p[1]&0x80 != 0:
-			return begin, flawf("packet %d is none", n)
+			return begin, nil, flawf("packet %d is none", n)
 		}
 		pid := binary.BigEndian.Uint16(p[1:]) & 0x1FFF
 		payload := p[4:]
+		random := false     // random_access_indicator: it begins with a key frame
 		if p[3]&0x20 != 0 { // adaptation field
+			random = p[4] > 0 && p[5]&0x40 != 0
 			payload = payload[min(int(p[4])+1, len(payload)):]
 		}
 		if p[3]&0x10 == 0 || pid == nullPID {
@@ -65,7 +67,7 @@ func (t *tsReader) read(r *bufio.Reader) (beginnings, error) {
 		switch id, pts, dts := parsePES(payload); {
 		case pts < 0:
 		case id&0xF0 == 0xE0 && begin.decoded == absent:
-			begin.decoded, begin.shown = dts, pts
+			begin.decoded, begin.shown, begin.key = dts, pts, random
 		case id&0xE0 == 0xC0 && begin.heard == absent:
 			begin.heard = pts
 		}

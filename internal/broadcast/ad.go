@@ -28,7 +28,7 @@ func (f *Feed) insertAdBreak(ctx context.Context, channel resource.ARN, seconds 
 	f.inserting.Lock()
 	defer f.inserting.Unlock()
 	f.mu.Lock()
-	window, live := f.window, f.live && !f.closed
+	window, live := f.window, f.live.Load() && !f.closed
 	f.mu.Unlock()
 	switch {
 	case !live:
@@ -78,13 +78,17 @@ func (m *Manager) postRoll(ctx context.Context, ch *resource.Channel) time.Durat
 	return time.Duration(c.PostRoll.DurationSeconds) * time.Second
 }
 
-// endPlaylist ends the playlist, with the post-roll if there is to be one.
-func (b *Broadcast) endPlaylist() {
-	end := b.window.End
-	if b.postRoll > 0 {
-		end = func() error { return b.window.EndWithAd(resource.NewID(), b.postRoll) }
+// endPlaylists ends the playlists, with an ad break of a length if there is to be
+// one, and gives up the place among the streams that are transcoded.
+func (b *Broadcast) endPlaylists(postRoll time.Duration) {
+	b.giveBack()
+	lead := b.windows.lead
+	end := lead.End
+	if postRoll > 0 {
+		end = func() error { return lead.EndWithAd(resource.NewID(), postRoll) }
 	}
-	if err := end(); err != nil {
+	err := errors.Join(end(), b.windows.others(func(w *packager.Window) error { return w.EndWith(lead) }))
+	if err != nil {
 		b.log.Error("live playlist cannot be ended", "error", err)
 	}
 }

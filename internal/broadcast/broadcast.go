@@ -2,7 +2,6 @@ package broadcast
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -18,8 +17,8 @@ import (
 // is already there.
 const hold = 2500 * time.Millisecond
 
-// Broadcast is what a channel's viewers watch: the window of live media, and
-// the feed that fills it.
+// Broadcast is what a channel's viewers watch: the windows of live media, and
+// the feed that fills them.
 type Broadcast struct {
 	m    *Manager
 	id   string // of the channel
@@ -32,12 +31,14 @@ type Broadcast struct {
 	mu          sync.Mutex
 	channel     resource.Channel
 	feed        *Feed                // nil while nobody publishes
-	window      *packager.Window     // nil while off air
-	latencyMode resource.LatencyMode // of window
-	patience    time.Duration        // how long the window waits for a publisher
+	streamID    string               // of the stream on air, empty while there is none
+	windows     *renditions          // nil while off air
+	latencyMode resource.LatencyMode // of windows
+	place       func()               // gives back the place among streams that are transcoded; nil without one
+	patience    time.Duration        // how long the windows wait for a publisher
 	postRoll    time.Duration        // of the ad break behind the end, 0 for none
-	expiry      *time.Timer          // runs while it waits
-	deadline    time.Time            // when it expires
+	expiry      *time.Timer          // runs while they wait
+	deadline    time.Time            // when they expire
 	closed      bool                 // the server stops
 }
 
@@ -83,18 +84,22 @@ func (b *Broadcast) claim(ctx context.Context, f *Feed) error {
 	}
 }
 
-// release takes f off the channel and lets the window wait for the next. A
-// stream that was not live does not make it wait any longer.
+// release takes f off the channel and lets the windows wait for the next. A
+// stream that was not live does not make them wait any longer.
 func (b *Broadcast) release(f *Feed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.feed != f {
 		return
 	}
-	b.feed = nil
-	if b.window != nil && !b.closed {
-		b.publishView("")
-		if f.live {
+	b.feed, b.streamID = nil, ""
+	switch {
+	case b.closed:
+	case b.windows == nil:
+		b.giveBack()
+	default:
+		b.update()
+		if f.live.Load() {
 			b.wait(b.patience)
 		} else {
 			b.wait(time.Until(b.deadline))
@@ -108,9 +113,8 @@ func (b *Broadcast) current() *Feed {
 	return b.feed
 }
 
-// begin puts f's stream on air: in the window where the last stream left off,
-// or in a new one. It returns the window and where on its timeline the stream
-// begins.
+// begin puts f's stream on air: in the windows where the last stream left off, or
+// in new ones. It returns the lead and where on its timeline the stream begins.
 func (b *Broadcast) begin(f *Feed) (*packager.Window, media.Ticks, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,47 +124,85 @@ func (b *Broadcast) begin(f *Feed) (*packager.Window, media.Ticks, error) {
 		b.patience = max(b.patience, rc.ReconnectWindow())
 	}
 	// A change of the latency mode may have come while the publisher did.
-	if b.window != nil && (b.window.Info().Ended || b.latencyMode != b.channel.LatencyMode) {
+	if b.windows != nil && (b.windows.lead.Info().Ended || b.latencyMode != b.channel.LatencyMode) {
 		if err := b.remove(); err != nil {
 			return nil, 0, err
 		}
 	}
-	if b.window == nil {
+	if b.windows == nil {
 		if err := b.open(); err != nil {
 			return nil, 0, err
 		}
 	}
-	start := packager.Origin
-	if at, ok := b.window.Position(); ok {
-		start = max(start, at)
-	}
+	start := b.windows.position()
 	if at, ok := b.m.Recorder.Position(b.channel.ARN); ok {
 		start = max(start, at)
 	}
-	b.publishView(f.id)
-	b.window.SetMediaBase(b.m.MediaBase(&b.channel))
-	return b.window, start, nil
+	b.streamID = f.id
+	b.update()
+	b.windows.setMediaBase()
+	return b.windows.lead, start, nil
 }
 
-// open opens or recovers the channel's window.
-func (b *Broadcast) open() (err error) {
+// open opens or recovers the channel's lead window.
+func (b *Broadcast) open() error {
 	b.latencyMode = b.channel.LatencyMode
-	b.window, err = packager.OpenWindow(packager.WindowConfig{
-		Dir:       filepath.Join(b.m.Dir, b.id),
-		MediaBase: b.m.MediaBase(&b.channel),
-		NoParts:   b.channel.LatencyMode == resource.NormalLatency,
-	})
-	if err != nil {
-		return fmt.Errorf("open live window: %w", err)
+	r := &renditions{
+		dir:       filepath.Join(b.m.Dir, b.id),
+		noParts:   b.channel.LatencyMode == resource.NormalLatency,
+		mediaBase: func(rendition string) string { return b.m.MediaBase(&b.channel, rendition) },
+		sisterURI: b.m.SisterURI,
+		log:       b.log,
 	}
+	if err := r.openLead(); err != nil {
+		return err
+	}
+	b.windows = r
 	return nil
 }
 
-func (b *Broadcast) publishView(streamID string) {
-	b.view.Store(&View{Channel: b.channel, Window: b.window, StreamID: streamID})
+// arrange lets these be the renditions from now on, and returns them with their
+// windows.
+func (b *Broadcast) arrange(wanted []Rendition) ([]Rendition, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	gone, err := b.windows.arrange(wanted)
+	if err != nil {
+		return nil, err
+	}
+	b.update()
+	for _, old := range gone {
+		b.windows.discard(old.Name, old.Window)
+	}
+	return b.windows.offered, nil
 }
 
-// wait lets the window end after d unless a publisher comes.
+// interrupt says that nothing more comes from the stream.
+func (b *Broadcast) interrupt() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.windows.each((*packager.Window).Interrupt)
+}
+
+// show lets viewers see the broadcast, now that there is something to be seen.
+func (b *Broadcast) show() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.view.Store(b.asSeen())
+}
+
+// update takes a change over into what viewers see, if they see b yet.
+func (b *Broadcast) update() {
+	if b.view.Load() != nil {
+		b.view.Store(b.asSeen())
+	}
+}
+
+func (b *Broadcast) asSeen() *View {
+	return &View{Channel: b.channel, Window: b.windows.lead, Renditions: b.windows.offered, StreamID: b.streamID}
+}
+
+// wait lets the windows end after d unless a publisher comes.
 func (b *Broadcast) wait(d time.Duration) {
 	b.stopWaiting()
 	b.deadline = time.Now().Add(d)
@@ -180,16 +222,16 @@ func (b *Broadcast) expire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// A publisher may have come and gone since the timer ran out.
-	if b.feed != nil || b.window == nil || b.closed || time.Until(b.deadline) > 0 {
+	if b.feed != nil || b.windows == nil || b.closed || time.Until(b.deadline) > 0 {
 		return
 	}
-	if b.window.Info().Ended {
+	if b.windows.lead.Info().Ended {
 		if err := b.remove(); err != nil {
 			b.log.Error("live window cannot be removed", "error", err)
 		}
 		return
 	}
-	b.endPlaylist()
+	b.endPlaylists(b.postRoll)
 	b.log.Info("broadcast ended")
 	b.wait(afterlife)
 }
@@ -200,15 +242,15 @@ func (b *Broadcast) changed(ch resource.Channel) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.channel
-	if b.window == nil || b.closed {
+	if b.windows == nil || b.closed {
 		return
 	}
 	if ch.ARN != "" {
 		// Before the publisher is looked at: one who connects just now may leave
 		// again before the stream is on air.
 		b.channel = ch
-		b.publishView(b.view.Load().StreamID)
-		b.window.SetMediaBase(b.m.MediaBase(&ch))
+		b.update()
+		b.windows.setMediaBase()
 	}
 	if b.feed != nil {
 		return
@@ -221,23 +263,22 @@ func (b *Broadcast) changed(ch resource.Channel) {
 		}
 	case ch.LatencyMode != before.LatencyMode:
 		b.stopWaiting()
-		if err := b.window.End(); err != nil {
-			b.log.Error("live playlist cannot be ended", "error", err)
-		}
+		b.endPlaylists(0)
 		b.wait(afterlife)
 	}
 }
 
-// remove takes the window away. The folder is free for a new one, even when
-// an error says that the old files are not all gone.
+// remove takes the windows away. The folder is free for new ones, even when an
+// error says that the old files are not all gone.
 func (b *Broadcast) remove() error {
-	w := b.window
-	b.window = nil
+	b.giveBack()
+	r := b.windows
+	b.windows = nil
 	b.view.Store(nil)
-	return w.Remove()
+	return r.remove()
 }
 
-// shutdown ends the stream and closes the window, both to be gone on with at
+// shutdown ends the stream and closes the windows, all to be gone on with at
 // the next start.
 func (b *Broadcast) shutdown(reason *Refused) {
 	b.mu.Lock()
@@ -250,10 +291,11 @@ func (b *Broadcast) shutdown(reason *Refused) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.window == nil {
+	b.giveBack()
+	if b.windows == nil {
 		return
 	}
-	if err := b.window.Close(); err != nil {
+	if err := b.windows.each((*packager.Window).Close); err != nil {
 		b.log.Error("live window cannot be closed", "error", err)
 	}
 }

@@ -2,10 +2,8 @@ package broadcast
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,15 +11,11 @@ import (
 	"anabranch/internal/media"
 	"anabranch/internal/metrics"
 	"anabranch/internal/packager"
-	"anabranch/internal/recorder"
 	"anabranch/internal/resource"
+	"anabranch/internal/transcode"
 )
 
 const (
-	// minRetry and maxRetry bound the pause after the database refused a
-	// change. It doubles each time.
-	minRetry = 100 * time.Millisecond
-	maxRetry = 5 * time.Second
 	// maxJumpsLogged bounds the log of a publisher whose clock jumps and jumps.
 	maxJumpsLogged = 10
 	// A stream may begin anew maxJoins times, and once more for each second that
@@ -79,10 +73,11 @@ type Feed struct {
 	jumps     int
 	joins     int // how often the timeline began anew
 	cutter    *packager.Cutter
-	cmaf      packager.CMAF
-	take      *recorder.Take
+	collector *collector
+	outlet    *outlet
 	postRoll  time.Duration // see Manager.postRoll
-	live      bool          // Stream Start was told
+
+	live atomic.Bool // Stream Start was told
 }
 
 func newFeed(b *Broadcast) *Feed {
@@ -166,16 +161,27 @@ func (f *Feed) begin() error {
 		return err
 	}
 	f.window = window
-	f.params = f.described.Params
-	f.cutter = packager.NewCutter(start, f.emit)
 	f.placed = start
-	f.clock = newClock(start, f.params.Rate(media.Audio))
-	if rc := f.session.RecordingConfiguration; rc != nil {
-		f.take = f.b.m.Recorder.Begin(recorder.Stream{
-			ID: f.id, Channel: f.session.Channel, Configuration: *rc, Description: f.described, PostRoll: f.postRoll,
-		})
+	f.params = f.described.Params
+	plan, err := f.b.plan(f)
+	if err != nil {
+		return err
 	}
+	l := newLadder(plan, f.params)
+	f.outlet = newOutlet(f, l)
+	f.collector = &collector{publish: f.outlet.publish, fail: f.fail}
+	f.cutter = packager.NewCutter(start, f.collector.add)
+	f.clock = newClock(start, f.params.Rate(media.Audio))
+	f.climb(l)
 	return f.cutter.Begin(f.params)
+}
+
+// climb lets what comes from now on go up l.
+func (f *Feed) climb(l *ladder) {
+	params := f.params
+	f.collector.begin(l, func(out transcode.Output) Transcoding {
+		return f.b.m.Transcode.Start(params, l.rungs, f.log, out)
+	})
 }
 
 // rejoin begins anew, behind a discontinuity, with the next key frame.
@@ -183,9 +189,17 @@ func (f *Feed) rejoin() error {
 	if f.joins++; f.joins > maxJoins+int(time.Since(f.began)/time.Second) {
 		return &Refused{Code: CodeRejected, Reason: "the stream's clock or parameter sets change too often"}
 	}
+	before := f.params
 	f.params = f.described.Params
 	if err := f.cutter.Begin(f.params); err != nil {
 		return err
+	}
+	if f.params != before { // a jump of the clock is none of the transcoder's business
+		plan, err := f.b.plan(f)
+		if err != nil {
+			return err
+		}
+		f.climb(newLadder(plan, f.params))
 	}
 	f.clock.rate = f.params.Rate(media.Audio)
 	f.clock.restart(f.cutter.End())
@@ -212,6 +226,7 @@ func (f *Feed) Write(fr media.Frame) error {
 	if err := f.checkPace(len(fr.Payload)); err != nil {
 		return err
 	}
+	f.collector.transcode(fr)
 	return f.cutter.Write(fr)
 }
 
@@ -241,45 +256,6 @@ func (f *Feed) place(fr *media.Frame) (verdict, error) {
 	return f.clock.place(fr), nil
 }
 
-// emit hands a chunk to the viewers and to the recording.
-func (f *Feed) emit(c *packager.Chunk) error {
-	data, err := f.cmaf.Append(nil, c)
-	if err != nil {
-		return fmt.Errorf("package part: %w", err)
-	}
-	if err := f.window.Append(c, data); err != nil {
-		return fmt.Errorf("publish part: %w", err)
-	}
-	if !c.Ready.IsZero() {
-		metrics.PartDelay.Observe(time.Since(c.Ready).Seconds())
-	}
-	if !f.live {
-		if err := f.start(); err != nil {
-			return err
-		}
-	}
-	if f.take != nil {
-		if ad, ok := f.window.AdBreak(); ok {
-			f.take.AdBreak(ad)
-		}
-		if err := f.take.Write(c, data); err != nil {
-			f.take = nil // the recorder has said why; the stream goes on
-		}
-	}
-	return nil
-}
-
-// start tells that the stream can be played.
-func (f *Feed) start() error {
-	f.live = true
-	if err := f.tell(resource.StreamStateChange, resource.StreamStart); err != nil {
-		return err
-	}
-	f.log.Info("stream started", "width", f.described.Video.Width, "height", f.described.Video.Height,
-		"codecs", f.described.Codecs(), "encoder", f.described.Encoder)
-	return nil
-}
-
 // tell stores an event of the stream.
 func (f *Feed) tell(detailType, name string) error {
 	ch := &f.session.Channel
@@ -291,123 +267,4 @@ func (f *Feed) tell(detailType, name string) error {
 		return fmt.Errorf("tell %s: %w", name, err)
 	}
 	return nil
-}
-
-// Done is closed when the stream has ended, by whomever.
-func (f *Feed) Done() <-chan struct{} { return f.done }
-
-// Err says why, once Done is closed: a *[Refused] when the server ended the
-// stream, what Close was given when the publisher did.
-func (f *Feed) Err() error {
-	select {
-	case <-f.done:
-		return f.err
-	default:
-		return nil
-	}
-}
-
-// Close ends the stream from the publisher's side and returns when that is
-// stored. cause is nil or the connection's error; a *[Refused], which says
-// that the stream itself is at fault, is told in an event: Stream Failure, or
-// IVS Limit Breach if it was over a limit.
-func (f *Feed) Close(cause error) {
-	failure := ""
-	var refused *Refused
-	if errors.As(cause, &refused) && refused.breach == nil {
-		failure = refused.Reason
-	}
-	f.end(cause, failure)
-}
-
-// end ends the stream, unless someone else does so already, and returns when
-// that is stored.
-func (f *Feed) end(err error, failure string) {
-	if !f.ending.CompareAndSwap(false, true) {
-		<-f.finished
-		return
-	}
-	f.err = err
-	if f.err == nil {
-		f.err = errEnded
-	}
-	close(f.done)
-	f.stopChecking()
-	// Whatever happens here, the channel is free for the next stream.
-	defer close(f.finished)
-	defer f.b.release(f)
-	if f.endMedia() {
-		metrics.StreamsLive.Dec()
-		f.log.Info("stream ended", "reason", f.err)
-		f.keepDescription()
-		f.endSession(failure)
-	}
-}
-
-// endWithin ends the stream from the server's side. It returns the error of ctx
-// if that ends before the end is stored, which goes on then.
-func (f *Feed) endWithin(ctx context.Context, reason *Refused) error {
-	go f.end(reason, "")
-	select {
-	case <-f.finished:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-var errEnded = errors.New("the publisher ended the stream")
-
-// endMedia ends the path of the media, and says whether a session was opened
-// for it.
-func (f *Feed) endMedia() (opened bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closed = true
-	if !f.opened {
-		return false
-	}
-	defer func() {
-		if p := recover(); p != nil { // the session must end all the same
-			opened = true
-			f.log.Error("panic while ending a stream", "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	if f.cutter == nil {
-		return true
-	}
-	if err := f.cutter.Flush(); err != nil {
-		f.log.Error("last part cannot be published", "error", err)
-	}
-	if err := f.window.Interrupt(); err != nil {
-		f.log.Error("live playlist cannot be interrupted", "error", err)
-	}
-	if f.take != nil {
-		f.take.End()
-	}
-	return true
-}
-
-// endSession closes the session. It tries for as long as it takes, as the
-// channel is not free before; a server that stops leaves it to the next start.
-func (f *Feed) endSession(failure string) {
-	at := resource.Time(time.Now())
-	var breached []resource.LimitBreachDetail
-	var refused *Refused
-	if errors.As(f.err, &refused) && refused.breach != nil {
-		breached = append(breached, *refused.breach)
-		metrics.LimitBreaches.WithLabelValues(refused.breach.LimitName).Inc()
-	}
-	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
-		err := f.b.m.Sessions.EndStream(f.b.m.ctx, f.id, at, failure, breached...)
-		if err == nil {
-			return
-		}
-		f.log.Error("session cannot be closed", "error", err, "again in", pause)
-		select {
-		case <-time.After(pause):
-		case <-f.b.m.ctx.Done():
-			return
-		}
-	}
 }

@@ -301,7 +301,7 @@ func TestEndsAtOnce(t *testing.T) {
 // who may come back at any time.
 func TestConcurrentStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := startLimited(t, t.TempDir(), 2)
+		s := startWith(t, t.TempDir(), broadcast.Config{MaxStreams: 2})
 		defer s.stop()
 		var streams []*broadcast.Feed
 		var keys []resource.StreamKey

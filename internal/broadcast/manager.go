@@ -52,12 +52,21 @@ type Config struct {
 	// MaxStreams is how many streams Sessions lets be on air at once; 0 is any
 	// number.
 	MaxStreams int
-	// MediaBase is what media URIs in a channel's playlists start with.
-	MediaBase func(ch *resource.Channel) string
-	Place     resource.Place
-	Sessions  Sessions
-	Recorder  *recorder.Recorder
-	Log       *slog.Logger
+	// MediaBase is what media URIs in the playlist of a channel's rendition start
+	// with; "" is the source.
+	MediaBase func(ch *resource.Channel, rendition string) string
+	// SisterURI is where the playlist of one rendition lies, relative to that of
+	// another.
+	SisterURI func(from, to string) string
+	// Transcode may be nil: then every stream has its source alone.
+	Transcode Transcoder
+	// RefuseOverflow lets a stream end that is one too many to be transcoded. Else
+	// it has its source alone.
+	RefuseOverflow bool
+	Place          resource.Place
+	Sessions       Sessions
+	Recorder       *recorder.Recorder
+	Log            *slog.Logger
 }
 
 // afterlife is how long an ended playlist is still served.
@@ -122,7 +131,7 @@ func (m *Manager) endStreams(ctx context.Context) error {
 	for _, s := range open {
 		at := time.Now()
 		if b := m.byID[s.ChannelARN.ID()]; b != nil {
-			at = b.window.Info().Until
+			at = b.windows.lead.Info().Until
 		}
 		if err := m.Sessions.EndStream(ctx, s.StreamID, resource.Time(at), ""); err != nil {
 			return fmt.Errorf("end stream %s of the last run: %w", s.StreamID, err)
@@ -159,10 +168,16 @@ func (m *Manager) recover(ctx context.Context, id string) error {
 	if err := b.open(); err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	if info := b.window.Info(); !info.Playable || info.Ended {
-		return b.window.Remove()
+	if info := b.windows.lead.Info(); !info.Playable || info.Ended {
+		return b.windows.remove()
 	}
-	if err := b.window.Interrupt(); err != nil {
+	if err := b.windows.recover(channel.Type.Advanced()); err != nil {
+		return err
+	}
+	if b.windows.transcoded() && m.Transcode != nil {
+		b.reserve()
+	}
+	if err := b.windows.lead.Interrupt(); err != nil {
 		return err
 	}
 	if arn := channel.RecordingConfigurationARN; arn != "" {
@@ -174,7 +189,7 @@ func (m *Manager) recover(ctx context.Context, id string) error {
 	}
 	b.postRoll = m.postRoll(ctx, &channel)
 	m.byID[id] = b
-	b.publishView("")
+	b.show()
 	b.mu.Lock()
 	b.wait(b.patience)
 	b.mu.Unlock()
@@ -215,9 +230,20 @@ var errStopping = &Refused{Code: CodeFailed, Reason: "the server is stopping; re
 // View is a broadcast as its viewers see it.
 type View struct {
 	Channel resource.Channel
-	Window  *packager.Window
+	// Window is the lead: the publisher's own media, which numbers and dates all
+	// other renditions.
+	Window *packager.Window
+	// Renditions are what viewers choose among, best first.
+	Renditions []Rendition
 	// StreamID is the stream on air, empty while its publisher is gone.
 	StreamID string
+}
+
+// Rendition is one form of a broadcast's media.
+type Rendition struct {
+	Name      string // such as "720p60"; "" is the source
+	Window    *packager.Window
+	OnRequest bool // for those alone who ask for it: sound without pictures, on some types
 }
 
 // Lookup finds a channel's broadcast. It is false when the channel is not on

@@ -68,6 +68,7 @@ type station struct {
 	t       *testing.T
 	store   *store.Store
 	failing *failing
+	bucket  *bucket
 	m       *broadcast.Manager
 	channel resource.Channel
 	key     resource.StreamKey
@@ -78,36 +79,36 @@ type station struct {
 
 func start(t *testing.T, dir string) *station {
 	t.Helper()
-	return startLimited(t, dir, 0)
+	return startWith(t, dir, broadcast.Config{})
 }
 
-// startLimited starts a station with a bound of the streams on air.
-func startLimited(t *testing.T, dir string, maxStreams int) *station {
+// startWith starts a station with the bounds and the transcoder of cfg.
+func startWith(t *testing.T, dir string, cfg broadcast.Config) *station {
 	t.Helper()
 	ctx := context.Background()
 	log := slog.New(slog.DiscardHandler)
 	db, err := store.Open(ctx, store.Config{
-		Path: filepath.Join(dir, "db"), Quotas: store.Quotas{ConcurrentStreams: maxStreams}, Log: log,
+		Path: filepath.Join(dir, "db"), Quotas: store.Quotas{ConcurrentStreams: cfg.MaxStreams}, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	objects := &bucket{}
 	rec, err := recorder.Open(ctx, recorder.Config{
-		Dir: filepath.Join(dir, "spool"), FS: disk.OS, Objects: &bucket{}, Ledger: db, Place: place, Log: log,
+		Dir: filepath.Join(dir, "spool"), FS: disk.OS, Objects: objects, Ledger: db, Place: place, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	sessions := &failing{Store: db}
-	m, err := broadcast.NewManager(ctx, broadcast.Config{
-		Dir: filepath.Join(dir, "live"), Grace: 15 * time.Second, MaxStreams: maxStreams, Place: place,
-		MediaBase: mediaBase,
-		Sessions:  sessions, Recorder: rec, Log: log,
-	})
+	cfg.Dir, cfg.Grace, cfg.Place = filepath.Join(dir, "live"), 15*time.Second, place
+	cfg.MediaBase, cfg.SisterURI = mediaBase, func(from, to string) string { return from + "-" + to }
+	cfg.Sessions, cfg.Recorder, cfg.Log = sessions, rec, log
+	m, err := broadcast.NewManager(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{t: t, store: db, failing: sessions, m: m}
+	s := &station{t: t, store: db, failing: sessions, bucket: objects, m: m}
 	recording, stopRecording := context.WithCancel(ctx)
 	broadcasting, stopBroadcasting := context.WithCancel(ctx)
 	var recorded, broadcasted sync.WaitGroup

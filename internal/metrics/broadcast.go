@@ -28,6 +28,14 @@ var (
 		Name: "anabranch_frames_dropped_total",
 		Help: "Frames that had no place on their broadcast's timeline.",
 	})
+	RenditionGaps = factory.NewCounter(prometheus.CounterOpts{
+		Name: "anabranch_rendition_gaps_total",
+		Help: "Parts that a transcoded rendition lacks, for it was late.",
+	})
+	TranscodeOverflows = factory.NewCounter(prometheus.CounterOpts{
+		Name: "anabranch_transcode_overflows_total",
+		Help: "Streams that were to be transcoded beyond the capacity.",
+	})
 	PartDelay = factory.NewHistogram(prometheus.HistogramOpts{
 		Name:    "anabranch_part_delay_seconds",
 		Help:    "Time from the arrival of a part's last frame to its place in the playlist.",

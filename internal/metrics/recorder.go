@@ -28,6 +28,10 @@ var (
 		Name: "anabranch_recording_upload_failures_total",
 		Help: "Uploads that went wrong and are tried again.",
 	})
+	RecordingThumbnailsLost = factory.NewCounter(prometheus.CounterOpts{
+		Name: "anabranch_recording_thumbnails_lost_total",
+		Help: "Thumbnails that were due and could not be made or kept.",
+	})
 	RecordingUploadLag = factory.NewHistogram(prometheus.HistogramOpts{
 		Name:    "anabranch_recording_upload_lag_seconds",
 		Help:    "Time from the end of a media object to its being stored.",

@@ -10,6 +10,7 @@ import (
 
 	"anabranch/internal/auth"
 	"anabranch/internal/broadcast"
+	"anabranch/internal/packager"
 	"anabranch/internal/resource"
 )
 
@@ -138,62 +139,74 @@ func (s *Server) use(r *http.Request, ch *resource.Channel, l *leave) error {
 	return nil
 }
 
-// enter finds the session of a request and the broadcast that it may watch.
-func (s *Server) enter(w *answer, r *http.Request) (*session, *broadcast.View, error) {
+// visit is a request below a session.
+type visit struct {
+	session *session
+	view    *broadcast.View
+	window  *packager.Window // of the rendition that is asked for
+}
+
+// enter finds the session of a request and what it may watch.
+func (s *Server) enter(w *answer, r *http.Request) (v visit, err error) {
 	id := r.PathValue("channel")
-	sess, err := s.resume(r.PathValue("session"), id)
-	if err != nil {
-		return nil, nil, err
+	if v.session, err = s.resume(r.PathValue("session"), id); err != nil {
+		return v, err
 	}
-	view, err := s.view(id)
-	if err != nil {
-		return nil, nil, err
+	if v.view, err = s.view(id); err != nil {
+		return v, err
 	}
-	return sess, view, s.goOn(w, r, sess, view)
+	v.window, err = s.goOn(w, r, v.session, v.view)
+	return v, err
 }
 
 // mayEnter is enter, without an answer to give.
 func (s *Server) mayEnter(w *answer, r *http.Request) error {
-	_, _, err := s.enter(w, r)
+	_, err := s.enter(w, r)
 	return err
 }
 
 func everybodyMay(*answer, *http.Request) error { return nil }
 
 // stay checks after a wait that a session may still go on: it may have been
-// revoked, or the channel have been restricted. It returns the view of now.
-func (s *Server) stay(w *answer, r *http.Request, sess *session, view *broadcast.View) (*broadcast.View, error) {
-	if now, ok := s.Channels.Lookup(sess.Channel); ok {
-		view = now
+// revoked, or the channel have been restricted. The view becomes that of now.
+func (s *Server) stay(w *answer, r *http.Request, v *visit) error {
+	if now, ok := s.Channels.Lookup(v.session.Channel); ok {
+		v.view = now
 	}
-	return view, s.goOn(w, r, sess, view)
+	_, err := s.goOn(w, r, v.session, v.view)
+	return err
 }
 
-// goOn checks that a session may go on. What was found when it began still
+// goOn checks that a session may go on, and finds the rendition that it asks
+// for. What was found when it began still
 // counts, where the channel is as it was then: a token that has expired, or a
 // key pair that is gone, ends nothing. A session from before the channel was
 // restricted ends, and so does one whose policy is now another.
-func (s *Server) goOn(w *answer, r *http.Request, sess *session, view *broadcast.View) error {
+func (s *Server) goOn(w *answer, r *http.Request, sess *session, view *broadcast.View) (*packager.Window, error) {
 	ch := &view.Channel
 	if !ch.Restricted() {
-		return nil
+		return rendition(view, r.PathValue("rendition"))
 	}
 	rules := s.Gate.rules()
 	policy, err := rules.policy(ch)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case ch.Authorized && !sess.Private,
 		ch.PlaybackRestrictionPolicyARN != "" && (sess.Policy == "" || !strings.HasSuffix(string(ch.PlaybackRestrictionPolicyARN), "/"+sess.Policy)):
-		return &refusal{code: codeOutdated, reason: "the channel was restricted after the session began"}
+		return nil, &refusal{code: codeOutdated, reason: "the channel was restricted after the session began"}
 	case rules.bars(sess.Channel, sess.Viewer, sess.Version):
-		return errRevoked
-	case sess.MaximumResolution != "" && isAbove(view.Window.Info().Params, sess.MaximumResolution):
-		return errResolution(sess.MaximumResolution)
+		return nil, errRevoked
 	}
 	if sess.Strict || policy.EnableStrictOriginEnforcement {
 		asked := origins{ofToken: sess.Origins, ofPolicy: policy.AllowedOrigins, strict: true}
-		return asked.check(w, r)
+		if err := asked.check(w, r); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	window, err := rendition(view, r.PathValue("rendition"))
+	if err == nil && isAbove(window.Params(), sess.MaximumResolution) {
+		return nil, errResolution(sess.MaximumResolution)
+	}
+	return window, err
 }

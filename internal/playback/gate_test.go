@@ -162,7 +162,7 @@ func (st *station) change(id string, f func(*resource.Channel)) {
 	v := *st.views[id]
 	f(&v.Channel)
 	st.views[id] = &v
-	v.Window.SetMediaBase(playback.MediaBase(&v.Channel))
+	v.Window.SetMediaBase(playback.MediaBase(&v.Channel, ""))
 }
 
 // from is do for a client of an address.

@@ -24,9 +24,13 @@ func (s *Server) live(w *answer, r *http.Request) error {
 	if view.Channel.Restricted() {
 		return errOffline
 	}
-	m, err := view.Window.Open(r.Context(), r.PathValue("name"))
+	window, err := rendition(view, r.PathValue("rendition"))
 	if err != nil {
-		return s.closed(id, err)
+		return err
+	}
+	m, err := window.Open(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return s.closed(r, err)
 	}
 	defer m.Close()
 	if now, ok := s.Channels.Lookup(id); ok && now.Channel.Restricted() {
@@ -38,16 +42,16 @@ func (s *Server) live(w *answer, r *http.Request) error {
 // private answers with the same to those who were let in. It does so for an
 // open channel too, as players may still have the playlist of when it was not.
 func (s *Server) private(w *answer, r *http.Request) error {
-	sess, view, err := s.enter(w, r)
+	v, err := s.enter(w, r)
 	if err != nil {
 		return err
 	}
-	m, err := view.Window.Open(r.Context(), r.PathValue("name"))
+	m, err := v.window.Open(r.Context(), r.PathValue("name"))
 	if err != nil {
-		return s.closed(sess.Channel, err)
+		return s.closed(r, err)
 	}
 	defer m.Close()
-	if _, err := s.stay(w, r, sess, view); err != nil {
+	if err := s.stay(w, r, &v); err != nil {
 		return err
 	}
 	return sendMedia(w, r, m, forGoodForSelf)

@@ -3,16 +3,19 @@
 //	/api/video/v1/<region>.<account>.channel.<id>.m3u8   multivariant playlist
 //	        │ mints a session
 //	        ▼
-//	/v/<session>/<id>/playlist.m3u8                      media playlist, blocking
+//	/v/<session>/<id>/<rendition>/playlist.m3u8          media playlist, blocking
 //	        │ leads out of the session's path
 //	        ▼
-//	/live/<id>/<name>                                    parts, segments, init sections
+//	/live/<id>/<rendition>/<name>                        parts, segments, init sections
+//
+// The source, as the publisher sends it, lies in these folders without
+// <rendition>.
 //
 // A channel that not everybody may watch has its media below the session too,
-// at /v/<session>/<id>/<name>, and nothing at /live. Who may watch is decided
-// when the multivariant playlist is asked for; the session then carries what
-// was found (see admission.go), and each request below it is checked against
-// what the [Gate] knows by then.
+// at /v/<session>/<id>/<rendition>/<name>, and nothing at /live. Who may watch
+// is decided when the multivariant playlist is asked for; the session then
+// carries what was found (see admission.go), and each request below it is
+// checked against what the [Gate] knows by then.
 //
 // Every URI is relative to the playlist it stands in, so a proxy may serve all
 // of it below another path. Media is the same for all viewers and never
@@ -49,6 +52,7 @@ type Config struct {
 	Channels Channels
 	Gate     *Gate
 	Sealer   *auth.Sealer // of sessions
+	Posters  Posters      // nil for none
 	// Countries may be nil: then nobody knows where viewers are.
 	Countries *Countries
 	// TrustedProxies are whose X-Forwarded-For is believed.
@@ -78,9 +82,12 @@ func New(cfg Config) *Server {
 // Register adds the server's paths to mux.
 func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("/api/video/v1/{name}", s.handler(metrics.PlaybackMultivariant, s.multivariant, s.mayTune))
-	mux.Handle("/v/{session}/{channel}/playlist.m3u8", s.handler(metrics.PlaybackPlaylist, s.media, s.mayEnter))
-	mux.Handle("/v/{session}/{channel}/{name}", s.handler(metrics.PlaybackMedia, s.private, s.mayEnter))
-	mux.Handle("/live/{channel}/{name}", s.handler(metrics.PlaybackMedia, s.live, everybodyMay))
+	for _, folder := range []string{"{channel}", "{channel}/{rendition}"} {
+		mux.Handle("/v/{session}/"+folder+"/"+playlistName, s.handler(metrics.PlaybackPlaylist, s.media, s.mayEnter))
+		mux.Handle("/v/{session}/"+folder+"/"+posterName, s.handler(metrics.PlaybackMedia, s.poster, s.mayEnter))
+		mux.Handle("/v/{session}/"+folder+"/{name}", s.handler(metrics.PlaybackMedia, s.private, s.mayEnter))
+		mux.Handle("/live/"+folder+"/{name}", s.handler(metrics.PlaybackMedia, s.live, everybodyMay))
+	}
 }
 
 // Path is where a channel's multivariant playlist lies.
@@ -88,13 +95,33 @@ func Path(p resource.Place, channelID string) string {
 	return "/api/video/v1/" + p.Region + "." + p.Account + ".channel." + channelID + ".m3u8"
 }
 
-// MediaBase is what media URIs in a channel's media playlists start with.
-func MediaBase(ch *resource.Channel) string {
-	if ch.Restricted() {
+// MediaBase is what media URIs in the playlist of a channel's rendition start
+// with; "" is the source.
+func MediaBase(ch *resource.Channel, rendition string) string {
+	switch {
+	case ch.Restricted():
 		return "" // beside the playlist
+	case rendition == "":
+		return "../../../live/" + ch.ID() + "/"
 	}
-	return "../../../live/" + ch.ID() + "/"
+	return "../../../../live/" + ch.ID() + "/" + rendition + "/"
 }
+
+// SisterURI is where the playlist of one rendition lies, relative to that of
+// another of the same channel; "" is the source.
+func SisterURI(from, to string) string {
+	uri := playlistName
+	if to != "" {
+		uri = to + "/" + uri
+	}
+	if from != "" {
+		uri = "../" + uri
+	}
+	return uri
+}
+
+// playlistName is what a media playlist is called in its folder.
+const playlistName = "playlist.m3u8"
 
 // channelID takes the channel out of the last element of a playback URL, in
 // its present or its older form with "aws.ivs." before it. It is false when

@@ -59,7 +59,7 @@ func newStation(t testing.TB) *station {
 		t.Fatal(err)
 	}
 	server := playback.New(playback.Config{
-		Place: place, Channels: st, Gate: st.gate, Sealer: auth.NewSealer([]byte("secret")), Log: quiet,
+		Place: place, Channels: st, Gate: st.gate, Sealer: auth.NewSealer([]byte("secret")), Posters: st, Log: quiet,
 		Countries: st.rules.countries, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	})
 	server.Register(st.mux)
@@ -75,7 +75,7 @@ func (st *station) channel(id string, segments int, change func(*resource.Channe
 		change(&ch)
 	}
 	w, err := packager.OpenWindow(packager.WindowConfig{
-		Dir: filepath.Join(st.t.TempDir(), id), MediaBase: playback.MediaBase(&ch), NoParts: ch.LatencyMode == resource.NormalLatency,
+		Dir: filepath.Join(st.t.TempDir(), id), MediaBase: playback.MediaBase(&ch, ""), NoParts: ch.LatencyMode == resource.NormalLatency,
 	})
 	if err != nil {
 		st.t.Fatal(err)

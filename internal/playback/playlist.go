@@ -1,7 +1,6 @@
 package playback
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +49,8 @@ func (s *Server) multivariant(w *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	offered, err := variants(view, leave.MaximumResolution)
+	audioOnly := r.URL.Query().Get("allow_audio_only") == "true"
+	offered, err := variants(view, leave.MaximumResolution, audioOnly)
 	if err != nil {
 		return err
 	}
@@ -61,28 +61,16 @@ func (s *Server) multivariant(w *answer, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("begin playback session: %w", err)
 	}
-	var b bytes.Buffer
-	b.WriteString("#EXTM3U\n#EXT-X-VERSION:6\n")
-	for _, v := range offered {
-		fmt.Fprintf(&b, "#EXT-X-STREAM-INF:BANDWIDTH=%d,AVERAGE-BANDWIDTH=%d,CODECS=%q",
-			max(1, v.info.PeakBandwidth), max(1, v.info.AverageBandwidth), v.info.Params.Codecs())
-		if p := v.info.Params.Video; p != nil {
-			fmt.Fprintf(&b, ",RESOLUTION=%dx%d,FRAME-RATE=%.3f", p.Width, p.Height, v.info.FrameRate)
-		}
-		fmt.Fprintf(&b, "\n../../../v/%s/%s/%s\n", token, id, v.path)
-	}
-
 	h := w.Header()
 	h["Content-Type"] = playlistType
 	h["Cache-Control"] = noCache
-	sendText(w, http.StatusOK, b.Bytes())
+	sendText(w, http.StatusOK, multivariantPlaylist(offered, "../../../v/"+token+"/"+id+"/"))
 	return nil
 }
 
 // media answers with the media playlist, when it holds what was asked for.
 func (s *Server) media(w *answer, r *http.Request) error {
-	id := r.PathValue("channel")
-	sess, view, err := s.enter(w, r)
+	v, err := s.enter(w, r)
 	if err != nil {
 		return err
 	}
@@ -90,22 +78,21 @@ func (s *Server) media(w *answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.Views.Saw(id, sess.Random)
+	s.Views.Saw(v.session.Channel, v.session.Random)
 	blocking := req.MSN >= 0
-	held, err := wait(r.Context(), view.Window, req)
+	held, err := wait(r.Context(), v.window, req)
 	if err != nil {
-		return s.closed(id, err)
+		return s.closed(r, err)
 	}
-	now, err := s.stay(w, r, sess, view)
-	if err != nil {
+	if err := s.stay(w, r, &v); err != nil {
 		return err
 	}
 	req.MSN = -1 // waited for it already
 	var encoding []string
 	req.Coding, encoding = coding(r.Header["Accept-Encoding"])
-	text, err := view.Window.Playlist(r.Context(), req)
+	text, err := v.window.Playlist(r.Context(), req)
 	if err != nil {
-		return s.closed(id, err)
+		return s.closed(r, err)
 	}
 	h := w.Header()
 	h["Content-Type"] = playlistType
@@ -118,7 +105,7 @@ func (s *Server) media(w *answer, r *http.Request) error {
 		h["Content-Encoding"] = encoding
 	}
 	cache := &publicCache
-	if now.Channel.Restricted() {
+	if v.view.Channel.Restricted() {
 		cache = &privateCache
 	}
 	if blocking && held {
@@ -153,13 +140,17 @@ func (s *Server) view(id string) (*broadcast.View, error) {
 	return view, nil
 }
 
-// closed tells a broadcast that is over from one that goes on soon: in another
-// window, or in this one when the server has started again. All of them close
-// the window, but only the former takes the channel off air.
-func (s *Server) closed(id string, err error) error {
+// closed tells a broadcast that is over, or goes on without the rendition, from
+// one that goes on soon: in another window, or in this one when the server has
+// started again. All of them close the window.
+func (s *Server) closed(r *http.Request, err error) error {
 	if errors.Is(err, fs.ErrClosed) {
-		if _, ok := s.Channels.Lookup(id); !ok {
+		view, ok := s.Channels.Lookup(r.PathValue("channel"))
+		if !ok {
 			return errOffline
+		}
+		if _, err := rendition(view, r.PathValue("rendition")); err != nil {
+			return err
 		}
 	}
 	return err

@@ -143,7 +143,7 @@ func (c *camera) live(t *testing.T, take *Take, n int) error {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		if err := take.Write(ch, cmaf); err != nil {
+		if err := take.Write(ch, alone(ch, cmaf)); err != nil {
 			return err
 		}
 		if took := time.Since(begun); took > 0 {

@@ -2,9 +2,7 @@ package recorder
 
 import (
 	"encoding/binary"
-	"fmt"
 
-	"anabranch/internal/disk"
 	"anabranch/internal/packager"
 )
 
@@ -31,23 +29,11 @@ func (s shift) apply(c packager.TSState) packager.TSState {
 
 const tsPacket = 188
 
-// rewrite moves the counters of the first size bytes of a transport stream that
-// the packager wrote.
-func (s shift) rewrite(f disk.File, size int64) error {
+// rewrite moves the counters of a transport stream that the packager wrote.
+func (s shift) rewrite(packets []byte) {
 	byPID := map[uint16]uint8{0x0000: s.PAT, 0x1000: s.PMT, 0x0101: s.Video, 0x0100: s.Audio, 0x0102: s.Tag}
-	buf := make([]byte, 512*tsPacket)
-	for at := int64(0); at < size; at += int64(len(buf)) {
-		buf = buf[:min(int64(len(buf)), size-at)]
-		if _, err := f.ReadAt(buf, at); err != nil {
-			return fmt.Errorf("move continuity counters: %w", err)
-		}
-		for p := buf; len(p) >= tsPacket; p = p[tsPacket:] {
-			pid := binary.BigEndian.Uint16(p[1:]) & 0x1FFF
-			p[3] = p[3]&0xF0 | (p[3]+byPID[pid])&0x0F
-		}
-		if _, err := f.WriteAt(buf, at); err != nil {
-			return fmt.Errorf("move continuity counters: %w", err)
-		}
+	for p := packets; len(p) >= tsPacket; p = p[tsPacket:] {
+		pid := binary.BigEndian.Uint16(p[1:]) & 0x1FFF
+		p[3] = p[3]&0xF0 | (p[3]+byPID[pid])&0x0F
 	}
-	return nil
 }

@@ -1,6 +1,6 @@
 // Package recorder turns streams into recordings in a bucket.
 //
-//	broadcast → Take.Write ┬→ <spool>/<recording>/0.ts 1.ts …  media
+//	broadcast → Take.Write ┬→ <spool>/<recording>/0.ts 1.ts …  media (0/0.ts 0/1.ts … of several renditions)
 //	                       └→ <spool>/<recording>/journal      what the media is
 //	                                 │
 //	            Recorder.Run: drive ─┴→ Objects  media, playlists, metadata
@@ -28,6 +28,22 @@
 //
 //	last object → playlists with EXT-X-ENDLIST → recording-ended.json → Ledger.EndRecording → spool removed
 //
+// # Renditions
+//
+// A stream may come in several renditions, and a recording keeps those that its
+// configuration selects. It has one list of objects: where they begin, how long
+// they last and what their dates are the source decides for all. Each rendition
+// has a file of every object, under the same number. What a rendition misses is a
+// hole (EXT-X-GAP) in that one: nothing of it moves, and nothing of the others.
+//
+//	source     0.ts  1.ts  2.ts  3.ts
+//	480p30     0.ts   gap  2.ts  3.ts     its encoder died and came back
+//	audio_only 0.ts  1.ts  2.ts  3.ts
+//
+// One journal record tells of a part in all renditions, one rename moves all files
+// of an object, and what a kill or a power cut left of some is cut back to what it
+// left of all.
+//
 // # The tree
 //
 // This is what a bucket holds below the recording's prefix:
@@ -35,9 +51,10 @@
 //	events/ivs-check                        a probe, empty
 //	       recording-started.json           where everything lies
 //	       recording-ended.json             the same, at the end; or recording-failed.json
-//	media/hls/master.m3u8                   names playlist.m3u8
-//	          byte-range-multivariant.m3u8  names byte-range-variant.m3u8
-//	          720p30/playlist.m3u8          an entry for each object; it grows
+//	media/hls/master.m3u8                   names each playlist.m3u8
+//	          byte-range-multivariant.m3u8  names each byte-range-variant.m3u8
+//	          720p30/                       a folder for each rendition
+//	                 playlist.m3u8          an entry for each object; it grows
 //	                 byte-range-variant.m3u8  one for each group of pictures, as of some moment
 //	                 0.ts 1.ts …            or init-0.mp4 0.mp4 1.mp4 …
 //

@@ -112,7 +112,7 @@ func (rec *recording) next(now time.Time) (step, time.Duration) {
 	defer rec.mu.Unlock()
 	rec.expire(now)
 	ended, started, failed := rec.ending != nil, rec.told > 0, rec.failed()
-	named := rec.Bare || rec.rendition() != ""
+	named := rec.named()
 	due := rec.due(now)
 	switch {
 	case ended && rec.ending.Refused, failed && !started && rec.empty():
@@ -131,12 +131,16 @@ func (rec *recording) next(now time.Time) (step, time.Duration) {
 		return rec.tellFailure, 0
 	case !rec.announced && named:
 		return rec.announce, 0
-	case rec.headersDone < len(rec.headers) && named:
+	case rec.unstoredHeader() >= 0 && named:
 		return rec.storeHeader, 0
 	case due <= 0 && !(ended && rec.unstored() == nil):
 		return rec.refresh, 0
 	case rec.unstored() != nil:
 		return rec.storeObject, 0
+	case len(rec.thumbs.spooled) > 0:
+		return rec.storeThumbnail, 0
+	case ended && rec.thumbnailWait(now) > 0:
+		return nil, rec.thumbnailWait(now)
 	case ended:
 		return rec.finish, 0
 	}

@@ -108,6 +108,14 @@ func (w *world) JoinRecording(ctx context.Context, id, streamID string) error {
 	return errors.Join(err, conflict)
 }
 
+func (w *world) DescribeRecording(ctx context.Context, id string, m resource.RecordedMedia) error {
+	return w.call("describe", func() {
+		r := w.rows[id]
+		r.Media = m
+		w.rows[id] = r
+	})
+}
+
 func (w *world) EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error {
 	return w.call("end", func() { w.final(id, at, d, resource.RecordingEnded, "") })
 }
@@ -251,6 +259,7 @@ type camera struct {
 	size   int // bytes of a frame
 	fresh  bool
 	cmaf   packager.CMAF
+	rungs  []*rung // what it delivers besides its source
 }
 
 var streams int
@@ -325,11 +334,7 @@ func (c *camera) shoot(t *testing.T, take *Take, n int) error {
 	t.Helper()
 	for range n {
 		ch := c.chunk()
-		cmaf, err := c.cmaf.Append(nil, ch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := take.Write(ch, cmaf); err != nil {
+		if err := take.Write(ch, c.render(t, ch)); err != nil {
 			return err
 		}
 		time.Sleep(ch.Duration.Duration(media.VideoRate))
@@ -411,4 +416,9 @@ func wantWhole(t *testing.T, w *world, r resource.Recording) string {
 	}
 	wantRanges(t, w, r, playlist)
 	return playlist
+}
+
+// alone is a part of a stream that has its source alone.
+func alone(c *packager.Chunk, cmaf []byte) []Rendered {
+	return []Rendered{{Chunk: c, CMAF: cmaf}}
 }

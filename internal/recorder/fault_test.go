@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -203,16 +205,18 @@ type stage struct {
 	disk   *disktest.Disk
 	world  *world
 	camera *camera
+	lab    *lab
 	failed atomic.Bool   // the disk has
 	dead   atomic.Bool   // the process is
 	away   atomic.Bool   // the bucket is
 	lag    time.Duration // of each sync
 
 	recorder *Recorder
-	pictures int    // sent so far
-	began    int    // those before the stream
-	fate     []fate // of each picture
-	ends     []end  // of live segments
+	pictures int            // sent so far
+	began    int            // those before the stream
+	fate     []fate         // of each picture
+	holes    []map[int]bool // by rung: the pictures that it did not deliver
+	ends     []end          // of live segments
 
 	mu     sync.Mutex
 	listed map[string][]string // what media playlists named so far, by key
@@ -247,8 +251,15 @@ func newStage(t *testing.T, seed uint64) *stage {
 		s.camera.stream.Channel.ContainerFormat = resource.FragmentedMP4
 	}
 	if s.random.IntN(2) == 0 {
+		s.camera.climb()
+		for range s.camera.rungs {
+			s.holes = append(s.holes, make(map[int]bool))
+		}
+	}
+	if s.random.IntN(2) == 0 {
 		s.lag = time.Duration(s.random.IntN(500)) * time.Millisecond
 	}
+	s.photograph()
 	s.world.after = s.checkStored
 	s.world.fault = func(_ int, call string) error {
 		if s.dead.Load() || s.away.Load() && (strings.HasPrefix(call, "put") || strings.HasPrefix(call, "check")) {
@@ -281,13 +292,20 @@ func (s *stage) stopAfter(n int) {
 // note takes note of what is synced and what is not.
 func (s *stage) note(op disktest.Op) {
 	switch op.Name {
-	case "create":
+	case "create", "mkdir":
 		s.moved.Delete(op.Path)
 	case "rename": // what is written to it from now on is told by its old name
 		s.moved.Store(op.Path, true)
-		s.unsynced.Delete(op.Path)
+		s.unsynced.Range(func(path, _ any) bool {
+			if p := path.(string); p == op.Path || filepath.Dir(p) == op.Path {
+				s.unsynced.Delete(p)
+			}
+			return true
+		})
 	case "write":
-		if _, is := s.moved.Load(op.Path); !is {
+		_, file := s.moved.Load(op.Path)
+		_, folder := s.moved.Load(filepath.Dir(op.Path))
+		if !file && !folder {
 			s.unsynced.Store(op.Path, true)
 		}
 	case "sync":
@@ -302,7 +320,7 @@ func (s *stage) run(f func()) {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(s.t.Output(), nil))
 	}
-	r, err := Open(s.t.Context(), Config{Dir: "/data/spool", FS: s.disk, Objects: s.world, Ledger: s.world, Place: place, Log: log})
+	r, err := Open(s.t.Context(), Config{Dir: "/data/spool", FS: s.disk, Objects: s.world, Ledger: s.world, Place: place, Log: log, Stills: s.lab})
 	if err != nil {
 		if !errors.Is(err, disktest.ErrStopped) && !errors.Is(err, errNetwork) && !s.failed.Load() {
 			s.t.Errorf("open: %v", err)
@@ -380,12 +398,20 @@ func (s *stage) shoot(take *Take) bool {
 		s.pictures++
 	}
 	s.fate = append(s.fate, make([]fate, len(ch.Video))...)
-	cmaf, err := s.camera.cmaf.Append(nil, ch)
-	if err != nil {
-		s.t.Fatal(err)
+	for i, r := range s.camera.rungs {
+		switch {
+		case r.hole: // until there is a key frame
+			r.hole = !ch.Independent || s.random.IntN(4) > 0
+		default:
+			r.hole = s.random.IntN(20) == 0
+		}
+		for n := first; n < s.pictures && r.hole; n++ {
+			s.holes[i][n] = true
+		}
 	}
+	all := s.camera.render(s.t, ch)
 	began, joined := time.Now(), take.rec
-	err = take.Write(ch, cmaf)
+	err := take.Write(ch, all)
 	if took := time.Since(began); took > 0 {
 		s.t.Errorf("a write takes %v", took)
 	}
@@ -468,7 +494,7 @@ func (s *stage) wantNoFailure() {
 
 var (
 	durationMS = regexp.MustCompile(`"duration_ms":(\d+)`)
-	entryLines = regexp.MustCompile(`#EXTINF:([\d.]+),\n(\S+)\n`)
+	entryLines = regexp.MustCompile(`(?:#EXT-X-GAP\n)?#EXTINF:([\d.]+),\n(\S+)\n`)
 	picture    = regexp.MustCompile(`(?s)<pic(\d{9}).{0,700}?(\d{9})pic>`)
 )
 
@@ -490,18 +516,29 @@ func (s *stage) checkRecording(r resource.Recording, seen []int) {
 	if ms := float64(r.Duration.Milliseconds()); ms != told {
 		t.Errorf("%s tells %v ms, the ledger %v", name, told, ms)
 	}
-	var total float64
-	last := -1
-	counters := make(map[int]byte)
-	for _, file := range s.world.names(r) {
-		if !strings.HasSuffix(file, "/playlist.m3u8") {
+	s.checkThumbnails(r)
+	folders := []string{"720p30"}
+	for _, r := range s.camera.rungs {
+		folders = append(folders, r.Name)
+	}
+	var lines []string      // of the source's playlist, but for the gaps
+	objects := [][]string{} // the pictures of each object of the source
+	for i, folder := range folders {
+		folder := "media/hls/" + folder + "/"
+		playlist := s.world.object(r, folder+"playlist.m3u8")
+		if playlist == "" {
+			if i == 0 && r.Duration > 0 {
+				t.Errorf("recording %s of %v has no playlist", r.ID, r.Duration)
+			}
 			continue
 		}
-		playlist := s.world.object(r, file)
 		if !strings.HasSuffix(playlist, "#EXT-X-ENDLIST\n") || strings.Count(playlist, "#EXT-X-ENDLIST") != 1 {
 			t.Errorf("recording %s has no end:\n%s", r.ID, playlist)
 		}
-		folder, joined := strings.TrimSuffix(file, "playlist.m3u8"), false
+		var total float64
+		var here []string
+		joined, last := false, -1
+		counters := make(map[int]byte)
 		for entry := range strings.SplitAfterSeq(playlist, "#EXT-X-PROGRAM-DATE-TIME") {
 			m := entryLines.FindStringSubmatch(entry)
 			if m == nil {
@@ -509,41 +546,65 @@ func (s *stage) checkRecording(r resource.Recording, seen []int) {
 			}
 			after := joined
 			joined = strings.Contains(entry, "#EXT-X-DISCONTINUITY\n") // before the next
+			here = append(here, fmt.Sprint(after, m[1:]))
 			seconds, _ := strconv.ParseFloat(m[1], 64)
 			total += seconds
 			data := []byte(s.world.object(r, folder+m[2]))
-			if strings.HasSuffix(m[2], ".ts") {
+			if gap := strings.Contains(entry, "#EXT-X-GAP\n"); gap != (len(data) == 0) {
+				t.Errorf("recording %s: %s%s has %d bytes, its entry is a gap: %t", r.ID, folder, m[2], len(data), gap)
+			}
+			if strings.HasSuffix(m[2], ".ts") && len(data) > 0 {
 				if after {
 					clear(counters) // something may be missing
 				}
-				data = pictures(t, m[2], data, counters)
+				data = frames(t, folder+m[2], data, counters)
 			}
-			found := picture.FindAllSubmatch(data, -1)
-			if whole := int(seconds*30 + 0.5); len(found) < whole-1 || len(found) > whole {
-				t.Errorf("recording %s: %s lasts %.3f s and has %d pictures", r.ID, m[2], seconds, len(found))
-			}
-			if n := bytes.Count(data, []byte("<pic")); n != len(found) {
-				t.Errorf("recording %s: %s has %d pictures, but %d that are whole", r.ID, m[2], n, len(found))
-			}
-			for _, p := range found {
+			var found []string
+			for _, p := range picture.FindAllSubmatch(data, -1) {
 				n, _ := strconv.Atoi(string(p[1]))
 				if !bytes.Equal(p[1], p[2]) || n <= last {
-					t.Fatalf("recording %s: in %s picture %s, ending as %s, comes after %d", r.ID, m[2], p[1], p[2], last)
+					t.Fatalf("recording %s: in %s%s picture %s, ending as %s, comes after %d", r.ID, folder, m[2], p[1], p[2], last)
 				}
 				last = n
-				seen[n]++
+				found = append(found, string(p[1]))
+				if i == 0 {
+					seen[n]++
+				}
+			}
+			if n := bytes.Count(data, []byte("<pic")); n != len(found) {
+				t.Errorf("recording %s: %s%s has %d pictures, but %d that are whole", r.ID, folder, m[2], n, len(found))
+			}
+			if i == 0 {
+				if whole := int(seconds*30 + 0.5); len(found) < whole-1 || len(found) > whole {
+					t.Errorf("recording %s: %s lasts %.3f s and has %d pictures", r.ID, m[2], seconds, len(found))
+				}
+				objects = append(objects, found)
+			} else if n := len(here) - 1; n < len(objects) {
+				want := slices.DeleteFunc(slices.Clone(objects[n]), func(p string) bool {
+					n, _ := strconv.Atoi(p)
+					return s.holes[i-1][n]
+				})
+				if !slices.Equal(found, want) {
+					t.Errorf("recording %s: %s%s has pictures %v, want %v", r.ID, folder, m[2], found, want)
+				}
 			}
 		}
-	}
-	if (total*1000-told) > 20 || told-total*1000 > 20 {
-		t.Errorf("recording %s: %s tells %v ms, the playlist %v", r.ID, name, told, total*1000)
+		if (total*1000-told) > 20 || told-total*1000 > 20 {
+			t.Errorf("recording %s: %s tells %v ms, the playlist %v", r.ID, name, told, total*1000)
+		}
+		if i == 0 {
+			lines = here
+		} else if !slices.Equal(lines, here) {
+			t.Errorf("recording %s: %s has %q, the source %q", r.ID, folder, here, lines)
+		}
 	}
 }
 
-// pictures are the video track's bytes of a transport stream, whose counters go
-// on from one object to the next.
-func pictures(t *testing.T, name string, data []byte, counters map[int]byte) (video []byte) {
+// frames are the bytes of a transport stream's video, or of its sound if it has
+// none. Its counters go on from one object to the next.
+func frames(t *testing.T, name string, data []byte, counters map[int]byte) (frames []byte) {
 	t.Helper()
+	pids := map[int][]byte{}
 	if len(data) == 0 || len(data)%tsPacket != 0 {
 		t.Errorf("%s has %d bytes", name, len(data))
 	}
@@ -551,7 +612,7 @@ func pictures(t *testing.T, name string, data []byte, counters map[int]byte) (vi
 		p := data[:tsPacket]
 		if p[0] != 0x47 {
 			t.Errorf("%s is torn", name)
-			return video
+			break
 		}
 		pid := int(p[1]&0x1f)<<8 | int(p[2])
 		at := 4
@@ -565,11 +626,12 @@ func pictures(t *testing.T, name string, data []byte, counters map[int]byte) (vi
 			t.Errorf("%s: the counter of PID %#x goes from %d to %d", name, pid, before, p[3]&0xf)
 		}
 		counters[pid] = p[3] & 0xf
-		if pid == 0x101 {
-			video = append(video, p[at:]...)
-		}
+		pids[pid] = append(pids[pid], p[at:]...)
 	}
-	return video
+	if video := pids[0x101]; video != nil {
+		return video
+	}
+	return pids[0x100]
 }
 
 // checkStored checks each media playlist when it is stored: it names only what
@@ -590,7 +652,12 @@ func (s *stage) checkStored(_ int, call string) error {
 		}
 		s.stored[key] = s.world.tree[key]
 		parts := strings.Split(key, "/") // ivs/v1/…/<id>/media/hls/720p30/0.ts
-		id, name := parts[len(parts)-5], parts[len(parts)-1]
+		id, folder, name := parts[len(parts)-5], parts[len(parts)-2], parts[len(parts)-1]
+		if len(s.camera.rungs) > 0 {
+			n, extension, _ := strings.Cut(name, ".")
+			i := slices.IndexFunc(s.camera.rungs, func(r *rung) bool { return r.Name == folder }) + 1
+			name = fmt.Sprintf("%s/%d.%s", n, i, extension)
+		}
 		if _, is := s.unsynced.Load("/data/spool/" + id + "/" + name); is {
 			s.t.Errorf("%s is stored and not synced", key)
 		}
@@ -601,8 +668,9 @@ func (s *stage) checkStored(_ int, call string) error {
 	var entries []string
 	for _, m := range entryLines.FindAllStringSubmatch(string(s.world.tree[key]), -1) {
 		entries = append(entries, m[0])
-		if s.world.tree[strings.TrimSuffix(key, "playlist.m3u8")+m[2]] == nil {
-			s.t.Errorf("%s names %s, which is not there", key, m[2])
+		_, is := s.world.tree[strings.TrimSuffix(key, "playlist.m3u8")+m[2]]
+		if gap := strings.HasPrefix(m[0], "#EXT-X-GAP"); is == gap {
+			s.t.Errorf("%s names %s, which is there: %t, a gap: %t", key, m[2], is, gap)
 		}
 	}
 	s.mu.Lock()

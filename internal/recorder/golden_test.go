@@ -35,6 +35,7 @@ func TestGoldenTree(t *testing.T) {
 			g.c.stream.Channel.ContainerFormat = resource.FragmentedMP4
 			g.twoStreams(t)
 		}},
+		{"ladder", func(t *testing.T, g *goldenTree) { g.ladder(t) }},
 		{"adbreaks", func(t *testing.T, g *goldenTree) { g.adBreaks(t) }},
 		{"bare", func(t *testing.T, g *goldenTree) {
 			g.c.stream.Configuration.Rendition.Selection = "NONE"
@@ -109,10 +110,30 @@ func (g *goldenTree) twoStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := take.Write(ch, cmaf); err != nil {
+		if err := take.Write(ch, alone(ch, cmaf)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(ch.Duration.Duration(media.VideoRate))
+	}
+	take.End()
+	time.Sleep(2 * time.Minute)
+	g.look("ended")
+}
+
+// ladder shoots 22 s in three renditions. 480p30 misses four seconds amid the first
+// object, and all of the second, behind which it comes back as something else.
+func (g *goldenTree) ladder(t *testing.T) {
+	g.c.climb()
+	g.c.stream.Channel.ContainerFormat = resource.FragmentedMP4
+	take := g.r.Begin(g.c.stream)
+	for n := range 66 {
+		r := g.c.rungs[0]
+		if r.hole = n >= 6 && n < 18 || n >= 30 && n < 60; n == 60 {
+			v := *r.params.Video
+			v.PPS = []byte{0x68, 0xce, 0x0f, 0xca}
+			r.params.Video = &v
+		}
+		g.c.shoot(t, take, 1)
 	}
 	take.End()
 	time.Sleep(2 * time.Minute)

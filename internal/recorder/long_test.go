@@ -3,11 +3,13 @@ package recorder
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,6 +82,12 @@ func (c countedFile) Sync() error {
 // What a long recording costs: with time it takes more only where it must. The
 // figures of as many hours as LONG_HOURS says are logged; two days take half a minute.
 func TestLongRecording(t *testing.T) {
+	for _, renditions := range []int{1, 5} {
+		t.Run(fmt.Sprint(renditions, " renditions"), func(t *testing.T) { recordLong(t, renditions) })
+	}
+}
+
+func recordLong(t *testing.T, renditions int) {
 	const gop = 6 // chunks of a third of a second
 	hours := 2
 	if s := os.Getenv("LONG_HOURS"); s != "" {
@@ -103,9 +111,14 @@ func TestLongRecording(t *testing.T) {
 		}
 		defer run(t, r)()
 		c := newCamera(60)
+		for n := 1; n < renditions; n++ {
+			c.stream.Renditions = append(c.stream.Renditions, Rendition{Name: fmt.Sprint(100*n, "p30"), Width: 200 * n, Height: 100 * n})
+		}
+		c.stream.Renditions = append(c.stream.Renditions, Rendition{})
 		take := r.Begin(c.stream)
 		frame := media.Frame{Payload: []byte{0, 0, 0, 1, 0x41}, Duration: 30_000}
 		ch := packager.Chunk{Params: c.stream.Description.Params, Start: packager.Origin, Duration: 30_000}
+		all := slices.Repeat(alone(&ch, nil), renditions)
 		zero := time.Now()
 		before := heap()
 		for n := range hours * 3600 * 3 {
@@ -113,7 +126,7 @@ func TestLongRecording(t *testing.T) {
 			ch.Video = append(ch.Video[:0], frame)
 			ch.Time = time.Now()
 			ch.Segment, ch.Independent, ch.SegmentEnd = n%gop == 0, n%gop == 0, n%gop == gop-1
-			if err := take.Write(&ch, nil); err != nil {
+			if err := take.Write(&ch, all); err != nil {
 				t.Fatal(err)
 			}
 			ch.Start = ch.End()
@@ -147,14 +160,14 @@ func TestLongRecording(t *testing.T) {
 	if n := bytes.Count(objects.playlists[rangesName], []byte("#EXT-X-BYTERANGE:")); n != hours*3600/2 {
 		t.Errorf("the byte-range playlist has %d entries in %d hours", n, hours)
 	}
-	if limit := int64(hours) * 500 << 10; journalSize > limit {
+	if limit := int64(hours) * int64(300+200*renditions) << 10; journalSize > limit {
 		t.Errorf("the journal has %d bytes after %d hours, want %d at most", journalSize, hours, limit)
 	}
-	if n, limit := objects.puts[mediaName], 365+(hours-1)*121; n > limit {
+	if n, limit := objects.puts[mediaName], (365+(hours-1)*121)*renditions; n > limit {
 		t.Errorf("the media playlist is stored %d times in %d hours, want %d at most", n, hours, limit)
 	}
 	// All copies of what grows by a tenth each time: eleven times the last.
-	if sum, last := objects.bytes[rangesName], len(objects.playlists[rangesName]); sum > 13*int64(last) {
+	if sum, last := objects.bytes[rangesName], len(objects.playlists[rangesName]); sum > int64(13*last*renditions) {
 		t.Errorf("the byte-range playlist, of %d bytes, is stored in %d in all", last, sum)
 	}
 

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,8 @@ func (s *state) match(stream Stream, seen *measured, now time.Time) verdict {
 		return same
 	case of.Width != is.Width, of.Height != is.Height,
 		of.VideoCodec != is.VideoCodec, of.AudioCodec != is.AudioCodec:
+		return different
+	case !slices.EqualFunc(s.renditions(), stream.recorded(), Rendition.alike):
 		return different
 	case r.ContainerFormat == resource.FragmentedMP4 && of.SampleRate != is.SampleRate:
 		return different // the sample rate is the audio track's timescale, which stays

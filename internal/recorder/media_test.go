@@ -167,7 +167,7 @@ func TestPlayable(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					return take.Write(ch, data)
+					return take.Write(ch, alone(ch, data))
 				})
 				for range 2 {
 					take = r.Begin(c.stream)
@@ -329,7 +329,7 @@ func TestPlayableAfterKill(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return take.Write(ch, data)
+				return take.Write(ch, alone(ch, data))
 			}
 			synctest.Test(t, func(t *testing.T) {
 				dir := t.TempDir()

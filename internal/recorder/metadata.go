@@ -21,7 +21,9 @@ type metadata struct {
 }
 
 type mediaMetadata struct {
-	HLS *hlsMetadata `json:"hls,omitempty"`
+	HLS             *hlsMetadata       `json:"hls,omitempty"`
+	Thumbnails      *thumbnailMetadata `json:"thumbnails,omitempty"`
+	LatestThumbnail *thumbnailMetadata `json:"latest_thumbnail,omitempty"`
 }
 
 type hlsMetadata struct {
@@ -36,8 +38,9 @@ type renditionMetadata struct {
 	Path              string `json:"path"`
 	Playlist          string `json:"playlist"`
 	ByteRangePlaylist string `json:"byte_range_playlist,omitempty"`
-	Width             int    `json:"resolution_width"`
-	Height            int    `json:"resolution_height"`
+	// Sound alone has no size.
+	Width  int `json:"resolution_width,omitempty"`
+	Height int `json:"resolution_height,omitempty"`
 }
 
 // metadata renders the file that tells of a state. As with IVS, that of a
@@ -49,12 +52,23 @@ func (s *state) metadata(status resource.RecordingState) ([]byte, error) {
 	}
 	if !s.Bare {
 		hls := &hlsMetadata{Path: "media/hls", Playlist: masterName, Renditions: []renditionMetadata{}}
-		rendition := renditionMetadata{Path: s.rendition(), Playlist: mediaName, Width: s.Format.Width, Height: s.Format.Height}
-		if status != resource.RecordingFailed {
-			hls.ByteRangePlaylist, rendition.ByteRangePlaylist = rangeMasterName, rangesName
+		told := s.variants(s.objects)
+		if status == resource.RecordingStarted { // all that are to be recorded
+			told = told[:0]
+			for i, r := range s.renditions() {
+				told = append(told, s.variant(i, r))
+			}
 		}
-		if status == resource.RecordingStarted || len(s.objects) > 0 {
-			hls.Renditions = append(hls.Renditions, rendition)
+		ranges := rangesName
+		if status != resource.RecordingFailed {
+			hls.ByteRangePlaylist = rangeMasterName
+		} else {
+			ranges = ""
+		}
+		for _, v := range told {
+			hls.Renditions = append(hls.Renditions, renditionMetadata{
+				Path: v.name, Playlist: mediaName, ByteRangePlaylist: ranges, Width: v.Width, Height: v.Height,
+			})
 		}
 		m.Media.HLS = hls
 	}
@@ -66,6 +80,7 @@ func (s *state) metadata(status resource.RecordingState) ([]byte, error) {
 			m.Media.HLS.DurationMS = &ms
 		}
 	}
+	m.Media.Thumbnails, m.Media.LatestThumbnail = s.thumbnailMetadata(status == resource.RecordingStarted)
 	b, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode recording metadata: %w", err)

@@ -34,13 +34,14 @@ func TestPlayableBehindAnother(t *testing.T) {
 					w = world
 					c := newCamera(60)
 					c.stream.Channel.ContainerFormat = container
+					c.stream.Renditions = []Rendition{{}, {Name: "90p25", Width: 160, Height: 90}}
 					var take *Take
 					cutter := packager.NewCutter(packager.Origin, func(ch *packager.Chunk) error {
 						data, err := c.cmaf.Append(nil, ch)
 						if err != nil {
 							return err
 						}
-						return take.Write(ch, data)
+						return take.Write(ch, slices.Repeat(alone(ch, data), 2))
 					})
 					for n, f := range []*film{one, &heavy, one} {
 						c = c.again()
@@ -62,7 +63,7 @@ func TestPlayableBehindAnother(t *testing.T) {
 				}
 				master := download(t, w, recs[0])
 				ffmpeg(t, "ffmpeg", "-i", master, "-f", "null", "-")
-				for track, want := range map[string]int{"v:0": 2 * len(one.video), "a:0": 0} {
+				for track, want := range map[string]int{"v:0": 2 * len(one.video), "a:0": 0, "v:1": 2 * len(one.video), "a:1": 0} {
 					out := string(ffmpeg(t, "ffprobe", "-select_streams", track, "-show_entries", "packet=dts_time", "-of", "csv=p=0", master))
 					var before float64
 					lines := strings.Fields(out)

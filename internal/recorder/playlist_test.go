@@ -19,17 +19,20 @@ import (
 func golden(container resource.ContainerFormat) playlists {
 	at := time.Date(2026, 3, 1, 10, 0, 7, 412_600_000, time.UTC)
 	return playlists{
-		headers: []header{{Data: make([]byte, 900)}, {Data: make([]byte, 901)}},
+		variants: []variant{{
+			Rendition: Rendition{Width: 1280, Height: 720, FrameRate: 30}, name: "720p30", codecs: "avc1.4d401f,mp4a.40.2",
+			headers: []header{{Data: make([]byte, 900)}, {Data: make([]byte, 901)}},
+		}},
 		begun: begun{
 			Recording: resource.Recording{ChannelARN: place.ARN(resource.KindChannel, "Kq7mZ2xWc9Lb"), ContainerFormat: container},
-			Account:   place.Account, Codecs: "avc1.4d401f,mp4a.40.2", Format: format{Width: 1280, Height: 720},
+			Account:   place.Account,
 		},
-		name: "720p30", rate: 30, target: 12, final: true, now: at.Add(25 * time.Second),
+		target: 12, final: true, now: at.Add(25 * time.Second),
 		objects: []object{
-			{N: 0, Duration: 924_030, Size: 3_120_400, Time: at, pieces: []piece{{3_000_000, 900_000, 0}, {120_400, 24_030, 41}}},
-			{N: 1, Duration: 90_000, Size: 500_000, Time: at.Add(10267 * time.Millisecond), pieces: []piece{{500_000, 90_000, 0}}},
-			{N: 2, Duration: 903_000, Size: 3_000_000, Time: at.Add(time.Minute), Discontinuity: true, Header: 1, pieces: []piece{{3_000_000, 903_000, 0}}},
-			{N: 4, Duration: 45_000, Size: 100_000, Time: at.Add(70 * time.Second), Header: 1, pieces: []piece{{100_000, 45_000, 0}}},
+			{N: 0, Duration: 924_030, Time: at, pieces: []piece{{900_000, 0}, {24_030, 41}}, of: []held{{Size: 3_120_400, sizes: []uint32{3_000_000, 120_400}}}},
+			{N: 1, Duration: 90_000, Time: at.Add(10267 * time.Millisecond), pieces: []piece{{90_000, 0}}, of: []held{{Size: 500_000, sizes: []uint32{500_000}}}},
+			{N: 2, Duration: 903_000, Time: at.Add(time.Minute), Discontinuity: true, pieces: []piece{{903_000, 0}}, of: []held{{Size: 3_000_000, sizes: []uint32{3_000_000}, Header: 1}}},
+			{N: 4, Duration: 45_000, Time: at.Add(70 * time.Second), pieces: []piece{{45_000, 0}}, of: []held{{Size: 100_000, sizes: []uint32{100_000}, Header: 1}}},
 		},
 	}
 }
@@ -141,7 +144,7 @@ const goldenRangesMP4 = `#EXTM3U
 func TestPlaylists(t *testing.T) {
 	ts := golden(resource.TS)
 	mp4 := golden(resource.FragmentedMP4)
-	if got := string(mp4.media()); !strings.Contains(got, goldenMP4Rest) || strings.Count(got, "#EXT-X-MAP") != 2 {
+	if got := string(mp4.media(&mp4.variants[0])); !strings.Contains(got, goldenMP4Rest) || strings.Count(got, "#EXT-X-MAP") != 2 {
 		t.Errorf("media playlist:\n%s", got)
 	}
 	mp4.objects, mp4.final = mp4.objects[:2], false
@@ -152,10 +155,10 @@ func TestPlaylists(t *testing.T) {
 		entries    int
 		closed     bool
 	}{
-		{"media", goldenTS, ts.media(), m3u8.EVENT, 4, true},
-		{"byte ranges", goldenRanges, ts.ranges(), m3u8.VOD, 5, true},
-		{"media so far, fMP4", goldenMP4, mp4.media(), m3u8.EVENT, 2, false},
-		{"byte ranges so far, fMP4", goldenRangesMP4, mp4.ranges(), m3u8.VOD, 3, true},
+		{"media", goldenTS, ts.media(&ts.variants[0]), m3u8.EVENT, 4, true},
+		{"byte ranges", goldenRanges, ts.ranges(&ts.variants[0]), m3u8.VOD, 5, true},
+		{"media so far, fMP4", goldenMP4, mp4.media(&mp4.variants[0]), m3u8.EVENT, 2, false},
+		{"byte ranges so far, fMP4", goldenRangesMP4, mp4.ranges(&mp4.variants[0]), m3u8.VOD, 3, true},
 	} {
 		if string(tt.got) != tt.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", tt.name, tt.got, tt.want)
@@ -226,13 +229,21 @@ func wantRanges(t *testing.T, w *world, r resource.Recording, whole string) {
 // wantPieces checks that the pieces of an object are all of it.
 func wantPieces(t *testing.T, o *object) {
 	t.Helper()
-	var size int64
 	var duration media.Ticks
 	for _, p := range o.pieces {
-		size, duration = size+int64(p.Size), duration+media.Ticks(p.Duration)
+		duration += media.Ticks(p.Duration)
 	}
-	if size != o.Size || duration != o.Duration {
-		t.Errorf("object %d has %d bytes in %d ticks, its pieces have %d in %d", o.N, o.Size, o.Duration, size, duration)
+	if duration != o.Duration {
+		t.Errorf("object %d lasts %d ticks, its pieces %d", o.N, o.Duration, duration)
+	}
+	for i, of := range o.of {
+		var size int64
+		for _, s := range of.sizes {
+			size += int64(s)
+		}
+		if size != of.Size || len(of.sizes) != len(o.pieces) {
+			t.Errorf("object %d has %d bytes of rendition %d, its %d pieces have %d", o.N, of.Size, i, len(of.sizes), size)
+		}
 	}
 }
 
@@ -255,10 +266,10 @@ func TestRenditionName(t *testing.T) {
 		{1280, 720, 0, &measured{}, "720p", "720p"},
 	} {
 		s := state{begun: begun{Format: format{Width: tt.w, Height: tt.h, FrameRate: tt.rate}}, measured: tt.seen}
-		if got := s.rendition(); got != tt.name {
+		if got := s.folder(0); got != tt.name {
 			t.Errorf("%dx%d at %v: %q, want %q", tt.w, tt.h, tt.rate, got, tt.name)
 		}
-		p := playlists{name: s.rendition()}
+		p := playlists{variants: []variant{s.variant(0, s.renditions()[0])}}
 		if got := string(p.master(mediaName)); tt.name != "" && !strings.Contains(got, fmt.Sprintf("GROUP-ID=%q,NAME=%q,", tt.name, tt.shown)) {
 			t.Errorf("%s:\n%s", tt.name, got)
 		}
@@ -273,7 +284,7 @@ func TestMetadata(t *testing.T) {
 			},
 			Format: format{Width: 1280, Height: 720, FrameRate: 30},
 		},
-		objects: []object{{Duration: 924_030, Size: 1}, {N: 1, Duration: 903_000, Size: 1}},
+		objects: []object{{Duration: 924_030, of: []held{{Size: 1}}}, {N: 1, Duration: 903_000, of: []held{{Size: 1}}}},
 	}
 	for _, tt := range []struct {
 		status resource.RecordingState

@@ -9,41 +9,47 @@ import (
 	"anabranch/internal/resource"
 )
 
-// The names of the playlists: two of the rendition, and for each a multivariant
-// playlist that names it.
+// The names of the playlists: two of each rendition, and for each kind a
+// multivariant playlist that names them.
 const (
 	mediaName, masterName       = "playlist.m3u8", "master.m3u8"
 	rangesName, rangeMasterName = "byte-range-variant.m3u8", "byte-range-multivariant.m3u8"
 )
 
 // putPlaylists stores the playlists, as far as they changed: those that are
-// named before those that name them. The byte-range playlist, which is long, is
-// stored when the media grew by a tenth, and at the end: so all its copies
+// named before those that name them. The byte-range playlists, which are long, are
+// stored when the media grew by a tenth, and at the end: so all copies of one
 // together are eleven times as long as the last, for however long the recording
 // lasts.
 func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 	rec.mu.Lock()
-	p := playlists{begun: rec.begun, name: rec.rendition(), rate: rec.frameRate(), target: rec.target, final: final, now: time.Now()}
-	p.headers, p.objects = rec.headers, rec.objects[:rec.stored()] // what is stored does not change any more
+	p := playlists{begun: rec.begun, target: rec.target, final: final, now: time.Now()}
+	p.objects = rec.objects[:rec.stored()] // what is stored does not change any more
+	p.variants = rec.variants(p.objects)
 	p.marks = slices.Clone(rec.marks)
 	if final {
 		p.marks = rec.allMarks()
 	}
-	folder := rec.mediaKey("")
 	rec.mu.Unlock()
 
-	n := len(p.objects)
-	if err := rec.putPlaylist(ctx, folder+mediaName, p.media()); err != nil {
-		return err
+	for i := range p.variants {
+		v := &p.variants[i]
+		if err := rec.putPlaylist(ctx, v.key(mediaName), p.media(v)); err != nil {
+			return err
+		}
 	}
 	if err := rec.putMaster(ctx, masterName, p.master(mediaName)); err != nil {
 		return err
 	}
-	if final || 10*(n-rec.ranged) >= rec.ranged {
-		if err := rec.putPlaylist(ctx, folder+rangesName, p.ranges()); err != nil {
-			return err
+	n := len(p.objects)
+	if final || 10*(n-rec.ranged) >= rec.ranged || len(p.variants) != rec.rangedIn {
+		for i := range p.variants {
+			v := &p.variants[i]
+			if err := rec.putPlaylist(ctx, v.key(rangesName), p.ranges(v)); err != nil {
+				return err
+			}
 		}
-		rec.ranged = n
+		rec.ranged, rec.rangedIn = n, len(p.variants)
 	}
 	if err := rec.putMaster(ctx, rangeMasterName, p.master(rangesName)); err != nil {
 		return err

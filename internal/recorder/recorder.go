@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"anabranch/internal/disk"
+	"anabranch/internal/media"
 	"anabranch/internal/metrics"
 	"anabranch/internal/resource"
 )
@@ -42,6 +43,8 @@ type Ledger interface {
 	// JoinRecording adds a stream to a recording. It is a Conflict when that
 	// has ended.
 	JoinRecording(ctx context.Context, id, streamID string) error
+	// DescribeRecording says what one consists of. No event tells of it.
+	DescribeRecording(ctx context.Context, id string, m resource.RecordedMedia) error
 	// EndRecording ends one, with the length of its media (Recording End).
 	EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error
 	// FailRecording ends one that failed (Recording End Failure).
@@ -68,7 +71,16 @@ type Config struct {
 	Objects  Objects
 	Ledger   Ledger
 	Place    resource.Place
-	Log      *slog.Logger
+	// Stills makes thumbnails; nil for none.
+	Stills Stills
+	Log    *slog.Logger
+}
+
+// Stills makes pictures of key frames. Take does not block. It says whether the
+// request is taken: then done is called once, with a JPEG or why there is none,
+// unless a newer request of the same owner takes its place before it has begun.
+type Stills interface {
+	Take(owner string, v *media.VideoParams, key media.Frame, done func(jpeg []byte, err error)) bool
 }
 
 // Recorder records streams.
@@ -152,7 +164,10 @@ func (r *Recorder) Run(ctx context.Context) error {
 func (r *Recorder) Begin(s Stream) *Take {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := &Take{r: r, stream: s, measuring: true}
+	t := &Take{r: r, stream: s, measuring: true, lens: lens{rendition: s.thumbnailed()}}
+	for _, i := range s.selected() {
+		t.tracks = append(t.tracks, track{of: i})
+	}
 	if older := r.takes[s.Channel.ARN]; older != nil {
 		r.letGo(older)
 		older.rec.supersede(older, time.Now())
@@ -184,6 +199,7 @@ func (r *Recorder) blank(id, channel string) *recording {
 		fs: r.FS, bucket: r.Objects, ledger: r.Ledger, room: r.room, media: r.media, small: r.small, log: r.Log.With("channel", channel, "recording", id),
 		dir:  filepath.Join(r.Dir, id),
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), syncing: make(chan struct{}, 1),
+		uploading: -1, requests: requests{stills: r.Stills},
 	}
 }
 
@@ -193,7 +209,7 @@ func (r *Recorder) begun(t *Take, at time.Time, rec *recording) *begun {
 	s := &t.stream
 	id := filepath.Base(rec.dir)
 	at = at.UTC()
-	return &begun{
+	b := &begun{
 		Recording: resource.Recording{
 			ID: id, SessionID: resource.NewID(),
 			ChannelARN: s.Channel.ARN, ChannelName: s.Channel.Name,
@@ -203,8 +219,15 @@ func (r *Recorder) begun(t *Take, at time.Time, rec *recording) *begun {
 			State: resource.RecordingStarted, StartedAt: resource.Time(at),
 		},
 		Account: r.Place.Account, Format: formatOf(s.Description), Codecs: s.Description.Codecs(),
-		Bare: s.Configuration.Rendition.Selection == "NONE",
+		Bare: len(t.tracks) == 0,
 	}
+	if recorded := s.recorded(); len(recorded) > 1 || len(recorded) == 1 && !recorded[0].isSource() {
+		b.Renditions = recorded
+	}
+	if r.Stills != nil {
+		b.Thumbnails = s.thumbnails()
+	}
+	return b
 }
 
 // prefix is where a recording's objects lie in its bucket: the numbers of the

@@ -40,13 +40,14 @@ type recording struct {
 	// for a sync or a call out of this package.
 	mu sync.Mutex
 	state
-	journal *journal.Log // nil before the first part
-	take    *Take        // the stream that is recorded now, if any
-	file    disk.File    // of the open object
-	owed    [][]byte     // records that the journal could not take yet
+	journal  *journal.Log // nil before the first part
+	take     *Take        // the stream that is recorded now, if any
+	bundle   *bundle      // of the open object
+	owed     [][]byte     // records that the journal could not take yet
+	requests requests
 	// unsynced holds the files of closed objects, newNames says that files
 	// were made since the last sync.
-	unsynced []disk.File
+	unsynced []*bundle
 	newNames bool
 	deadline time.Time // when it ends, while it waits
 	doubt    *Take     // a stream in doubt elsewhere that may belong here
@@ -64,8 +65,11 @@ type recording struct {
 	checked   time.Time         // when the bucket was there
 	refreshed time.Time         // when the playlists were stored
 	listed    int               // objects in the media playlist; changes with mu held
-	ranged    int               // objects in the byte-range playlist
+	ranged    int               // objects in the byte-range playlists
+	rangedIn  int               // how many of these there are
 	masters   map[string][]byte // the multivariant playlists as stored, by name
+	uploading int               // the object that was uploaded last, or in part:
+	uploaded  int               // so many of its renditions
 	finished  bool              // nothing is left to do: the spool can go
 	// unread is an object that cannot be read, for how long now.
 	unread      int
@@ -189,7 +193,7 @@ func (rec *recording) detach(now time.Time) {
 			_ = rec.fail(err)
 			return
 		}
-		rec.force(&left{At: now})
+		rec.force(&left{At: now, Elapsed: rec.elapsed(t)})
 		// A stream without media leaves the window as it was.
 		rec.deadline = now.Add(rec.window())
 	}
@@ -247,7 +251,7 @@ func (rec *recording) breakOff(reason string) {
 		rec.force(&settled{Keep: true})
 	}
 	if rec.endObject() != nil {
-		if o := rec.open(); o != nil && o.Size == 0 {
+		if o := rec.open(); o != nil && o.void() {
 			rec.force(&cut{N: o.N})
 		} else if o != nil {
 			if rec.measured == nil { // see closeObject

@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,9 +27,14 @@ type begun struct {
 	Recording resource.Recording `json:"recording"`
 	Account   string             `json:"account"`
 	Format    format             `json:"format"` // of the first stream
-	Codecs    string             `json:"codecs"`
+	Codecs    string             `json:"codecs"` // of its source
+	// Renditions are those that are recorded, best first; none for the source
+	// alone.
+	Renditions []Rendition `json:"renditions,omitempty"`
 	// Bare recordings have no renditions, because their configuration says so.
 	Bare bool `json:"bare,omitempty"`
+	// Thumbnails is nil for none.
+	Thumbnails *thumbnails `json:"thumbnails,omitempty"`
 }
 
 // joined says that a stream's media follows.
@@ -54,11 +58,16 @@ type settled struct {
 // left says that the stream ended.
 type left struct {
 	At time.Time `json:"at"`
+	// Elapsed is how much media there was so far, of a recording that keeps
+	// thumbnails alone.
+	Elapsed media.Ticks `json:"elapsed,omitempty"`
 }
 
-// header holds the initialization segment for the objects that follow.
+// header holds the initialization segment of a rendition for the objects that
+// follow.
 type header struct {
-	Data []byte `json:"data"`
+	Data      []byte `json:"data"`
+	Rendition int    `json:"rendition,omitempty"`
 }
 
 // opened begins an object.
@@ -66,13 +75,14 @@ type opened struct {
 	N             int  `json:"n"`
 	Discontinuity bool `json:"discontinuity,omitempty"`
 	Header        int  `json:"header"` // index of its initialization segment
+	// Headers are the same by rendition, where there are several.
+	Headers []int `json:"headers,omitempty"`
 }
 
-// part says what the last bytes of the open object are.
+// part says what the last bytes of the open object's files are. It is one record
+// for all renditions, so that they have the same parts.
 type part struct {
 	Object int
-	// Size is in bytes; the part lies behind the one before it.
-	Size int64
 	// Start is on the run timeline, and like Duration in 90 kHz ticks.
 	Start, Duration media.Ticks
 	Time            time.Time // of Start, to the millisecond
@@ -81,6 +91,14 @@ type part struct {
 	// Tail is how far pictures are shown beyond the part's end, in 90 kHz ticks:
 	// see [packager.Chunk].
 	Tail media.Ticks
+	Of   []share // by rendition
+}
+
+// share is what a rendition has of a part.
+type share struct {
+	// Size is in bytes, 0 where there is a hole; they lie behind those of the part
+	// before.
+	Size int64
 	// TS is where the transport stream goes on behind the part.
 	TS packager.TSState
 	// Sum is the CRC32C of the bytes, 0 when it is not known. After a power cut a
@@ -104,10 +122,17 @@ type cut struct {
 	Parts int `json:"parts"`
 }
 
+// missing takes back what a rendition has of an object.
+type missing struct {
+	N         int `json:"n"`
+	Rendition int `json:"rendition"`
+}
+
 // done says that a step towards the outside was taken.
 type done struct {
-	What string `json:"what"`
-	N    int    `json:"n,omitempty"`
+	What      string `json:"what"`
+	N         int    `json:"n,omitempty"`
+	Rendition int    `json:"rendition,omitempty"`
 }
 
 // The steps of a done record.
@@ -116,9 +141,12 @@ const (
 	told         = "told"      // the ledger knows the first N streams
 	toldFailure  = "failed"    // the ledger knows that the recording failed
 	announced    = "announced" // recording-started.json is stored
-	storedHeader = "header"    // initialization segment N is stored
-	storedObject = "object"    // object N is stored
+	storedHeader = "header"    // initialization segment N of a rendition is stored
+	storedObject = "object"    // object N is stored, in all renditions
 	syncedObject = "synced"    // all objects up to N are on the disk
+
+	storedThumbnail  = "thumbnail"    // thumbnail N of the spool is stored
+	droppedThumbnail = "no thumbnail" // it is not, and will not be
 )
 
 // ending says that no stream will join any more.
@@ -131,46 +159,51 @@ type ending struct {
 }
 
 const (
-	kindBegun    = 'b'
-	kindJoined   = 'j'
-	kindSettled  = 's'
-	kindLeft     = 'l'
-	kindMeasured = 'm'
-	kindHeader   = 'h'
-	kindOpened   = 'o'
-	kindPart     = 'p'
-	kindClosed   = 'c'
-	kindCut      = 'x'
-	kindDone     = 'd'
-	kindEnding   = 'e'
-	kindMarked   = 'a'
+	kindBegun     = 'b'
+	kindJoined    = 'j'
+	kindSettled   = 's'
+	kindLeft      = 'l'
+	kindMeasured  = 'm'
+	kindDescribed = 'v'
+	kindHeader    = 'h'
+	kindOpened    = 'o'
+	kindPart      = 'p'
+	kindClosed    = 'c'
+	kindCut       = 'x'
+	kindMissing   = 'y'
+	kindDone      = 'd'
+	kindEnding    = 'e'
+	kindMarked    = 'a'
+	kindThumbnail = 't'
 )
 
-func (*begun) kind() byte    { return kindBegun }
-func (*joined) kind() byte   { return kindJoined }
-func (*settled) kind() byte  { return kindSettled }
-func (*left) kind() byte     { return kindLeft }
-func (*measured) kind() byte { return kindMeasured }
-func (*header) kind() byte   { return kindHeader }
-func (*opened) kind() byte   { return kindOpened }
-func (*part) kind() byte     { return kindPart }
-func (*closed) kind() byte   { return kindClosed }
-func (*cut) kind() byte      { return kindCut }
-func (*done) kind() byte     { return kindDone }
-func (*ending) kind() byte   { return kindEnding }
-func (*marked) kind() byte   { return kindMarked }
+func (*begun) kind() byte     { return kindBegun }
+func (*joined) kind() byte    { return kindJoined }
+func (*settled) kind() byte   { return kindSettled }
+func (*left) kind() byte      { return kindLeft }
+func (*measured) kind() byte  { return kindMeasured }
+func (*described) kind() byte { return kindDescribed }
+func (*header) kind() byte    { return kindHeader }
+func (*opened) kind() byte    { return kindOpened }
+func (*part) kind() byte      { return kindPart }
+func (*closed) kind() byte    { return kindClosed }
+func (*cut) kind() byte       { return kindCut }
+func (*missing) kind() byte   { return kindMissing }
+func (*done) kind() byte      { return kindDone }
+func (*ending) kind() byte    { return kindEnding }
+func (*marked) kind() byte    { return kindMarked }
+func (*thumbnail) kind() byte { return kindThumbnail }
 
 // encode is the record's form in the journal.
 func encode(r record) ([]byte, error) {
-	dst := []byte{r.kind()}
 	if p, ok := r.(*part); ok {
-		return p.append(dst), nil
+		return p.append(append(make([]byte, 0, 128), kindPart)), nil
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode journal record %q: %w", r.kind(), err)
 	}
-	return append(dst, body...), nil
+	return append([]byte{r.kind()}, body...), nil
 }
 
 // decode reads what encode wrote.
@@ -192,6 +225,8 @@ func decode(b []byte) (record, error) {
 		r = &left{}
 	case kindMeasured:
 		r = &measured{}
+	case kindDescribed:
+		r = &described{}
 	case kindHeader:
 		r = &header{}
 	case kindOpened:
@@ -200,12 +235,16 @@ func decode(b []byte) (record, error) {
 		r = &closed{}
 	case kindCut:
 		r = &cut{}
+	case kindMissing:
+		r = &missing{}
 	case kindDone:
 		r = &done{}
 	case kindEnding:
 		r = &ending{}
 	case kindMarked:
 		r = &marked{}
+	case kindThumbnail:
+		r = &thumbnail{}
 	default:
 		return nil, fmt.Errorf("journal record %q is of no known kind", b[0])
 	}
@@ -213,64 +252,4 @@ func decode(b []byte) (record, error) {
 		return nil, fmt.Errorf("decode journal record %q: %w", b[0], err)
 	}
 	return r, nil
-}
-
-const (
-	flagSegment = 1 << iota
-	flagIndependent
-	flagTail // it is not 0
-)
-
-// append packs p: flags, the numbers as varints, the five counters, the checksum.
-func (p *part) append(dst []byte) []byte {
-	var flags byte
-	if p.Segment {
-		flags |= flagSegment
-	}
-	if p.Independent {
-		flags |= flagIndependent
-	}
-	if p.Tail != 0 {
-		flags |= flagTail
-	}
-	dst = append(dst, flags)
-	for _, n := range [...]int64{
-		int64(p.Object), p.Size, int64(p.Start), int64(p.Duration), p.Time.UnixMilli(), int64(p.TS.Segments),
-	} {
-		dst = binary.AppendVarint(dst, n)
-	}
-	if p.Tail != 0 {
-		dst = binary.AppendVarint(dst, int64(p.Tail))
-	}
-	dst = append(dst, p.TS.PAT, p.TS.PMT, p.TS.Video, p.TS.Audio, p.TS.Tag)
-	return binary.LittleEndian.AppendUint32(dst, p.Sum)
-}
-
-func decodePart(b []byte) (*part, error) {
-	torn := errors.New("decode journal record of a part: too short")
-	if len(b) == 0 {
-		return nil, torn
-	}
-	flags, b := b[0], b[1:]
-	var n [7]int64
-	for i := range n {
-		if i == 6 && flags&flagTail == 0 {
-			break
-		}
-		v, size := binary.Varint(b)
-		if size <= 0 {
-			return nil, torn
-		}
-		n[i], b = v, b[size:]
-	}
-	if len(b) != 9 {
-		return nil, torn
-	}
-	return &part{
-		Object: int(n[0]), Size: n[1],
-		Start: media.Ticks(n[2]), Duration: media.Ticks(n[3]), Time: time.UnixMilli(n[4]).UTC(),
-		Segment: flags&flagSegment != 0, Independent: flags&flagIndependent != 0, Tail: media.Ticks(n[6]),
-		TS:  packager.TSState{PAT: b[0], PMT: b[1], Video: b[2], Audio: b[3], Tag: b[4], Segments: uint32(n[5])},
-		Sum: binary.LittleEndian.Uint32(b[5:]),
-	}, nil
 }

@@ -24,9 +24,9 @@ var someRecords = []record{
 	&measured{FrameRate: 29.96, VideoBitrate: 2e6},
 	&header{Data: []byte{1, 2, 3}},
 	&opened{N: 0},
-	&part{Object: 0, Size: 88_000, Start: packager.Origin, Duration: 30_000, Time: time.UnixMilli(1772359207412).UTC(),
-		Segment: true, Independent: true, TS: packager.TSState{PAT: 1, PMT: 2, Video: 3, Audio: 15, Tag: 7, Segments: 3}},
-	&part{Object: 0, Size: 77_000, Start: packager.Origin + 30_000, Duration: 30_000, Time: time.UnixMilli(1772359207745).UTC(), Tail: 3003},
+	&part{Object: 0, Start: packager.Origin, Duration: 30_000, Time: time.UnixMilli(1772359207412).UTC(), Segment: true, Independent: true,
+		Of: []share{{Size: 88_000, TS: packager.TSState{PAT: 1, PMT: 2, Video: 3, Audio: 15, Tag: 7, Segments: 3}, Sum: 17}}},
+	&part{Object: 0, Start: packager.Origin + 30_000, Duration: 30_000, Time: time.UnixMilli(1772359207745).UTC(), Tail: 3003, Of: []share{{Size: 77_000}}},
 	&closed{Target: 12, Tail: 3003},
 	&done{What: probed},
 	&done{What: told, N: 1},
@@ -36,7 +36,7 @@ var someRecords = []record{
 	&left{At: time.Date(2026, 3, 1, 10, 1, 7, 0, time.UTC)},
 	&joined{ID: "st-2", Provisional: true, Object: 1},
 	&opened{N: 1, Discontinuity: true},
-	&part{Object: 1, Size: 1, Start: -1, Duration: 1, Time: time.UnixMilli(-1).UTC()},
+	&part{Object: 1, Start: -1, Duration: 1, Time: time.UnixMilli(-1).UTC(), Of: []share{{Size: 1}}},
 	&settled{Keep: false},
 	&opened{N: 1},
 	&cut{N: 1},
@@ -64,7 +64,7 @@ func TestRecords(t *testing.T) {
 			t.Errorf("apply %+v: %v", r, err)
 		}
 	}
-	if len(s.objects) != 1 || !s.objects[0].Stored || s.objects[0].Size != 165_000 || len(s.streams) != 1 || s.target != 12 || s.ending == nil {
+	if len(s.objects) != 1 || !s.objects[0].Stored || s.objects[0].size() != 165_000 || len(s.streams) != 1 || s.target != 12 || s.ending == nil {
 		t.Errorf("state: %+v", s)
 	}
 }
@@ -72,8 +72,9 @@ func TestRecords(t *testing.T) {
 // A recording of 48 hours has a journal of some tens of megabytes at most.
 func TestJournalSize(t *testing.T) {
 	p := part{
-		Object: 17_280, Size: 1 << 20, Start: media.TicksOf(96*time.Hour, media.VideoRate), Duration: 30_150,
-		Time: time.UnixMilli(1772359207412), Tail: 30_150, TS: packager.TSState{PAT: 15, PMT: 15, Video: 15, Audio: 15, Tag: 15, Segments: 86_400},
+		Object: 17_280, Start: media.TicksOf(96*time.Hour, media.VideoRate), Duration: 30_150,
+		Time: time.UnixMilli(1772359207412), Tail: 30_150,
+		Of: []share{{Size: 1 << 20, TS: packager.TSState{PAT: 15, PMT: 15, Video: 15, Audio: 15, Tag: 15, Segments: 86_400}}},
 	}
 	b, err := encode(&p)
 	if err != nil {

@@ -184,7 +184,7 @@ func TestTornTail(t *testing.T) {
 	l, err := journal.Open(disk.OS, filepath.Join(copyTree(t, spool), id, journalName), func(b []byte) error {
 		at += 8 + int64(len(b))
 		if r, _ := decode(b); r != nil && r.kind() == kindPart && r.(*part).Object == 1 {
-			size += r.(*part).Size
+			size += r.(*part).Of[0].Size
 			ends, partEnds = append(ends, at), append(partEnds, size)
 		}
 		return nil

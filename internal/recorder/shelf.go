@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"anabranch/internal/media"
+	"anabranch/internal/resource"
 )
 
 // Progress is how far a recording is whose spool is still here.
@@ -12,6 +13,8 @@ type Progress struct {
 	Waiting  int64         // bytes of media that are not in the bucket yet
 	Streams  []string      // those that are certain to belong to it, oldest first
 	Playable bool          // the bucket has playlists, and they name media
+	// Media is what it consists of so far, nothing while a name is not known.
+	Media resource.RecordedMedia
 }
 
 // Progress tells how far a recording is. It is false for one that is not in
@@ -23,20 +26,22 @@ func (r *Recorder) Progress(id string) (p Progress, ok bool) {
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return Progress{Duration: rec.duration(), Waiting: rec.waiting, Streams: rec.settledStreams(), Playable: rec.listed > 0}, true
+	return Progress{Duration: rec.duration(), Waiting: rec.waiting, Streams: rec.settledStreams(), Playable: rec.listed > 0, Media: rec.recordedMedia()}, true
 }
 
-// Object is one media file of a recording.
+// Object is one media file of a recording, or the want of one.
 type Object struct {
-	Name          string // in the rendition's folder
-	Size          int64  // in bytes
+	Rendition     string // its folder
+	Name          string // in the folder
+	Size          int64  // in bytes; 0 where the rendition has a hole, and no file
 	Duration      time.Duration
 	Time          time.Time // of its beginning
 	Discontinuity bool      // it does not go on from the object before
 }
 
-// Stored lists the media that is in the bucket, of a recording whose spool is
-// still here; it is false for any other.
+// Stored lists the media that is in the bucket, rendition after rendition, of a
+// recording whose spool is still here; it is false for any other. Renditions
+// without media are left out.
 func (r *Recorder) Stored(id string) (objects []Object, ok bool) {
 	rec := r.spooled(id)
 	if rec == nil {
@@ -44,12 +49,15 @@ func (r *Recorder) Stored(id string) (objects []Object, ok bool) {
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	for i := range rec.stored() {
-		o := &rec.objects[i]
-		objects = append(objects, Object{
-			Name: rec.objectName(o.N), Size: o.Size, Duration: o.Duration.Duration(media.VideoRate),
-			Time: o.Time, Discontinuity: o.Discontinuity && i > 0,
-		})
+	stored := rec.objects[:rec.stored()]
+	for _, v := range rec.variants(stored) {
+		for i := range stored {
+			o := &stored[i]
+			objects = append(objects, Object{
+				Rendition: v.name, Name: rec.objectName(o.N), Size: o.of[v.index].Size, Duration: o.Duration.Duration(media.VideoRate),
+				Time: o.Time, Discontinuity: o.Discontinuity && i > 0,
+			})
+		}
 	}
 	return objects, true
 }

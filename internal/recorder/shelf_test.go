@@ -42,8 +42,8 @@ func TestProgress(t *testing.T) {
 		}
 		stored, _ := r.Stored(id)
 		for i, want := range []Object{
-			{Name: "0.ts", Duration: 10 * time.Second}, {Name: "1.ts", Duration: 10 * time.Second},
-			{Name: "2.ts", Duration: 5 * time.Second}, {Name: "3.ts", Duration: 10 * time.Second, Discontinuity: true},
+			{Rendition: "720p30", Name: "0.ts", Duration: 10 * time.Second}, {Rendition: "720p30", Name: "1.ts", Duration: 10 * time.Second},
+			{Rendition: "720p30", Name: "2.ts", Duration: 5 * time.Second}, {Rendition: "720p30", Name: "3.ts", Duration: 10 * time.Second, Discontinuity: true},
 		} {
 			if i >= len(stored) {
 				t.Fatalf("stored are %+v", stored)

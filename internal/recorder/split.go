@@ -68,13 +68,16 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 	} else if rec.ending != nil || rec.stopped || rec.match(t.stream, m, time.Now()) == different {
 		return errNoMatch
 	}
-	var by shift
-	if n := len(old.objects); !fresh && !rec.fragmented() {
-		var before packager.TSState
-		if n > 1 {
-			before = old.objects[n-2].TS
+	by := make([]shift, len(o.of)) // by rendition
+	for i := range by {
+		if fresh || rec.fragmented() {
+			break
 		}
-		by = shiftOf(before, rec.counters())
+		var before packager.TSState
+		if n := len(old.objects); n > 1 {
+			before = old.objects[n-2].of[i].TS
+		}
+		by[i] = shiftOf(before, rec.counters(i))
 	}
 	var later media.Ticks
 	if at, some := rec.position(); some {
@@ -90,21 +93,16 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 		}
 		return err
 	}
-	rec.file, old.file = old.file, nil
+	rec.bundle, old.bundle = &bundle{begins.Object, old.bundle.files}, nil
 	rec.take, rec.doubt, rec.newNames = t, nil, true
 	if fresh {
 		return nil
 	}
 	rec.force(&settled{Keep: true})
-	if by != (shift{}) {
-		if err := by.rewrite(rec.file, o.Size); err != nil {
-			rec.log.Warn("continuity counters jump", "object", begins.Object, "error", err)
-		}
-		t.ts = packager.NewTS(rec.open().TS)
-	}
-	if later != 0 {
-		if err := rec.retime(t, o.Size, later); err != nil {
-			rec.log.Warn("times jump", "object", begins.Object, "error", err)
+	t.by += later
+	for i := range by {
+		if err := rec.rewrite(t, i, by[i], later); err != nil {
+			rec.log.Warn("media that moved cannot be rewritten: counters or times jump", "object", begins.Object, "error", err)
 		}
 	}
 	signal(rec.wake)
@@ -113,26 +111,36 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 
 // adoptObject journals that o's stream begins, with o, which is moved on the
 // timeline, and moves the file.
-func (rec *recording) adoptObject(t *Take, begins *joined, old *recording, o *object, m *measured, by shift, later media.Ticks) error {
+func (rec *recording) adoptObject(t *Take, begins *joined, old *recording, o *object, m *measured, by []shift, later media.Ticks) error {
 	n := begins.Object
 	records := []record{begins}
 	if rec.measured == nil {
 		records = append(records, m)
 	}
-	headers := len(rec.headers)
-	if rec.fragmented() {
-		h := &old.headers[o.Header]
-		if headers == 0 || !bytes.Equal(rec.headers[headers-1].Data, h.Data) {
-			records = append(records, h)
-			headers++
+	headers := make([]int, len(o.of))
+	for i := range headers {
+		if rec.codecs[i] == "" && old.codecs[i] != "" {
+			records = append(records, &described{Rendition: i, Codecs: old.codecs[i]})
+		}
+		headers[i] = rec.header(i)
+		if len(old.headers[i]) == 0 {
+			continue
+		}
+		h, there := &old.headers[i][o.of[i].Header], rec.headers[i]
+		if len(there) == 0 || !bytes.Equal(there[len(there)-1].Data, h.Data) {
+			records, headers[i] = append(records, h), len(there)
 		}
 	}
 	records = append(records, rec.marksFor(t.adBreak, o.Time)...)
-	records = append(records, &opened{N: n, Discontinuity: len(rec.objects) > 0, Header: max(0, headers-1)})
+	records = append(records, rec.opening(n, len(rec.objects) > 0, headers))
 	for _, p := range o.parts {
-		p.Object, p.TS, p.Start = n, by.apply(p.TS), p.Start+later
-		if by != (shift{}) || later != 0 {
-			p.Sum = 0 // the file is rewritten when it has moved
+		p.Object, p.Start, p.Of = n, p.Start+later, slices.Clone(p.Of)
+		for i := range p.Of {
+			of := &p.Of[i]
+			of.TS = by[i].apply(of.TS)
+			if by[i] != (shift{}) || later != 0 {
+				of.Sum = 0 // the file is rewritten when it has moved
+			}
 		}
 		records = append(records, &p)
 	}
@@ -141,31 +149,43 @@ func (rec *recording) adoptObject(t *Take, begins *joined, old *recording, o *ob
 			return err
 		}
 	}
-	from, to := filepath.Join(old.dir, old.objectName(o.N)), filepath.Join(rec.dir, rec.objectName(n))
+	from, to := old.bundlePath(o.N), rec.bundlePath(n)
+	if rec.several() { // a folder cannot replace what a torn object of that number left
+		if err := rec.fs.RemoveAll(to); err != nil {
+			return fmt.Errorf("move object %d: %w", o.N, err)
+		}
+	}
 	if err := rec.fs.Rename(from, to); err != nil {
 		return fmt.Errorf("move object %d: %w", o.N, err)
 	}
 	return nil
 }
 
-// retime moves the times in the open file, of so many bytes, and of what t adds
-// to it. It is read whole: a group of pictures is ten seconds at most.
-func (rec *recording) retime(t *Take, size int64, by media.Ticks) error {
-	t.by += by
-	data := make([]byte, size)
-	_, err := rec.file.ReadAt(data, 0)
-	switch {
-	case err != nil:
-	case rec.fragmented():
-		err = packager.RetimeCMAF(data, by, t.params.Rate(media.Audio))
-	default:
-		packager.RetimeTS(data, by)
+// rewrite brings what the open object has of rendition i in line with the
+// recording that it moved to: it is later, and its counters are others. The file is read whole:
+// a group of pictures is ten seconds at most.
+func (rec *recording) rewrite(t *Take, i int, by shift, later media.Ticks) error {
+	o, file := rec.open(), rec.bundle.files[i]
+	if by != (shift{}) {
+		t.tracks[i].ts = packager.NewTS(o.of[i].TS)
 	}
-	if err == nil {
-		_, err = rec.file.WriteAt(data, 0)
+	if file == nil || by == (shift{}) && later == 0 {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("move times: %w", err)
+	data := make([]byte, o.of[i].Size)
+	if _, err := file.ReadAt(data, 0); err != nil {
+		return fmt.Errorf("rewrite object %d: %w", o.N, err)
+	}
+	if rec.fragmented() {
+		if err := packager.RetimeCMAF(data, later, t.tracks[i].params.Rate(media.Audio)); err != nil {
+			return fmt.Errorf("rewrite object %d: %w", o.N, err)
+		}
+	} else {
+		by.rewrite(data)
+		packager.RetimeTS(data, later)
+	}
+	if _, err := file.WriteAt(data, 0); err != nil {
+		return fmt.Errorf("rewrite object %d: %w", o.N, err)
 	}
 	return nil
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -124,8 +121,8 @@ func (rec *recording) recover(known bool, now time.Time) (err error) {
 	defer func() {
 		if err != nil {
 			log.Close()
-			for _, f := range rec.unsynced {
-				f.Close()
+			for _, b := range rec.unsynced {
+				_ = b.close()
 			}
 			rec.room.add(rec.Recording.Bucket, -rec.waiting)
 		}
@@ -137,6 +134,9 @@ func (rec *recording) recover(known bool, now time.Time) (err error) {
 		return rec.removeSpool()
 	}
 	if err := rec.recoverMedia(); err != nil {
+		return err
+	}
+	if err := rec.recoverThumbnails(); err != nil {
 		return err
 	}
 	if known && rec.told == 0 { // stopped between telling and writing that down
@@ -183,68 +183,6 @@ func (rec *recording) recoverMedia() error {
 	return nil
 }
 
-// recoverObject cuts the file of o to its last whole part.
-func (rec *recording) recoverObject(o *object) error {
-	if o.Stored {
-		return nil
-	}
-	path := filepath.Join(rec.dir, rec.objectName(o.N))
-	file, err := rec.fs.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return rec.cutTo(o, 0)
-	}
-	if err != nil {
-		return fmt.Errorf("recover object %d: %w", o.N, err)
-	}
-	size, err := file.Seek(0, io.SeekEnd)
-	var parts int
-	if err == nil {
-		var end int64
-		if parts, end = o.whole(file, size, o.N >= rec.onDisk); end < size {
-			err = file.Truncate(end)
-		}
-	}
-	if err != nil || o.N < rec.onDisk {
-		file.Close()
-	} else {
-		rec.unsynced, rec.newNames = append(rec.unsynced, file), true
-		signal(rec.dirty)
-	}
-	if err != nil {
-		return fmt.Errorf("recover object %d: %w", o.N, err)
-	}
-	return rec.cutTo(o, parts)
-}
-
-// whole counts the parts that the object's file has whole, and their bytes.
-// check says that there may be zeros for bytes: file systems may store a size
-// before the data, and lose their power in between.
-func (o *object) whole(file io.ReaderAt, size int64, check bool) (parts int, end int64) {
-	for _, p := range o.parts {
-		if end+p.Size > size {
-			break
-		}
-		if check && p.Sum != 0 {
-			data := make([]byte, p.Size)
-			// What cannot be read now is for the upload to try again.
-			if _, err := file.ReadAt(data, end); err == nil && crc32.Checksum(data, castagnoli) != p.Sum {
-				break
-			}
-		}
-		parts, end = parts+1, end+p.Size
-	}
-	return parts, end
-}
-
-// cutTo journals that o has no more parts than that.
-func (rec *recording) cutTo(o *object, parts int) error {
-	if parts == len(o.parts) && parts > 0 {
-		return nil
-	}
-	rec.log.Warn("media that was journaled did not reach the disk", "object", o.N, "parts", len(o.parts)-parts)
-	return rec.record(&cut{N: o.N, Parts: parts})
-}
-
 // sync waits until all that was written is on the disk: media before the
 // journal that speaks of it.
 func (rec *recording) sync() error {
@@ -270,7 +208,7 @@ func (rec *recording) syncOwn() error {
 	rec.syncing <- struct{}{}
 	defer func() { <-rec.syncing }()
 	rec.mu.Lock()
-	log, open, files, names := rec.journal, rec.file, rec.unsynced, rec.newNames
+	log, open, ended, names := rec.journal, rec.bundle.clone(), rec.unsynced, rec.newNames
 	rec.unsynced, rec.newNames = nil, false
 	last := rec.lastClosed()
 	var errs []error
@@ -279,16 +217,17 @@ func (rec *recording) syncOwn() error {
 	}
 	rec.mu.Unlock()
 
-	for _, f := range files {
-		errs = append(errs, f.Sync(), f.Close())
+	for _, b := range ended {
+		errs = append(errs, b.sync(), b.close())
 	}
 	if open != nil {
-		// A file that moved to another recording is synced there.
-		if err := open.Sync(); !errors.Is(err, os.ErrClosed) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, open.sync())
+		ended = append(ended, open)
 	}
 	if names {
+		for _, b := range ended {
+			errs = append(errs, rec.syncNames(b))
+		}
 		errs = append(errs, rec.fs.SyncDir(rec.dir), rec.fs.SyncDir(filepath.Dir(rec.dir)))
 	}
 	err := errors.Join(errs...)
@@ -363,12 +302,12 @@ func (rec *recording) removeSpool() error {
 		rec.journal.Close()
 		rec.journal = nil
 	}
-	for _, f := range append(rec.unsynced, rec.file) {
-		if f != nil {
-			f.Close()
+	for _, b := range append(rec.unsynced, rec.bundle) {
+		if b != nil {
+			_ = b.close()
 		}
 	}
-	rec.unsynced, rec.file, rec.newNames = nil, nil, false
+	rec.unsynced, rec.bundle, rec.newNames = nil, nil, false
 	rec.room.add(rec.Recording.Bucket, -rec.waiting) // the state is not used any more
 	rec.waiting = 0
 	if err := rec.fs.Remove(filepath.Join(rec.dir, journalName)); err != nil && !errors.Is(err, fs.ErrNotExist) {

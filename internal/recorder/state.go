@@ -2,7 +2,7 @@ package recorder
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -16,19 +16,22 @@ import (
 type state struct {
 	begun
 	streams  []joined
-	measured *measured // of the first stream
-	target   int       // EXT-X-TARGETDURATION in seconds, 0 until fixed
-	headers  []header
+	measured *measured  // of the first stream
+	target   int        // EXT-X-TARGETDURATION in seconds, 0 until fixed
+	codecs   []string   // by rendition (RFC 6381), empty before its first media
+	headers  [][]header // by rendition
 	objects  []object
 	marks    []marked // in the order of their objects
 	inBucket int      // how many objects, from the first on, are stored
 	onDisk   int      // the number of the first object that may not be on the disk
+	thumbs   thumbs
 	ending   *ending
 	waiting  int64 // bytes of media that are not stored
 
 	// The steps that were taken, see [done].
 	probed, announced, failureTold bool
-	told, headersDone              int
+	told                           int
+	headersDone                    []int // by rendition
 }
 
 func (b *begun) apply(s *state) error {
@@ -36,6 +39,13 @@ func (b *begun) apply(s *state) error {
 		return fmt.Errorf("recording %q begins twice", b.Recording.ID)
 	}
 	s.begun = *b
+	of := b.renditions()
+	s.codecs, s.headers, s.headersDone = make([]string, len(of)), make([][]header, len(of)), make([]int, len(of))
+	for i := range of {
+		if of[i].isSource() {
+			s.codecs[i] = b.Codecs
+		}
+	}
 	return nil
 }
 
@@ -58,7 +68,7 @@ func (d *settled) apply(s *state) error {
 		n--
 	}
 	for i := range s.objects[n:] {
-		s.waiting -= s.objects[n+i].Size
+		s.waiting -= s.objects[n+i].size()
 	}
 	s.objects = s.objects[:n]
 	s.unmark(j.Object)
@@ -66,7 +76,10 @@ func (d *settled) apply(s *state) error {
 	return nil
 }
 
-func (*left) apply(*state) error { return nil }
+func (l *left) apply(s *state) error {
+	s.thumbs.elapsed = max(s.thumbs.elapsed, l.Elapsed)
+	return nil
+}
 
 func (m *measured) apply(s *state) error {
 	s.measured = m
@@ -74,7 +87,10 @@ func (m *measured) apply(s *state) error {
 }
 
 func (h *header) apply(s *state) error {
-	s.headers = append(s.headers, *h)
+	if h.Rendition < 0 || h.Rendition >= len(s.headers) {
+		return fmt.Errorf("there is no rendition %d", h.Rendition)
+	}
+	s.headers[h.Rendition] = append(s.headers[h.Rendition], *h)
 	return nil
 }
 
@@ -82,7 +98,13 @@ func (o *opened) apply(s *state) error {
 	if s.open() != nil || o.N < s.nextObject() {
 		return fmt.Errorf("object %d begins out of order", o.N)
 	}
-	s.objects = append(s.objects, object{N: o.N, Discontinuity: o.Discontinuity, Header: o.Header})
+	next := object{N: o.N, Discontinuity: o.Discontinuity, of: make([]held, len(s.headers))}
+	for i := range next.of {
+		if next.of[i].Header = o.Header; i < len(o.Headers) {
+			next.of[i].Header = o.Headers[i]
+		}
+	}
+	s.objects = append(s.objects, next)
 	return nil
 }
 
@@ -91,8 +113,12 @@ func (p *part) apply(s *state) error {
 	if o == nil || o.N != p.Object {
 		return fmt.Errorf("part belongs to object %d, which is not open", p.Object)
 	}
+	if len(p.Of) != len(o.of) {
+		return fmt.Errorf("part of object %d is of %d renditions, not %d", p.Object, len(p.Of), len(o.of))
+	}
+	s.waiting -= o.size()
 	o.add(*p)
-	s.waiting += p.Size
+	s.waiting += o.size()
 	return nil
 }
 
@@ -120,17 +146,44 @@ func (c *cut) apply(s *state) error {
 	case c.Parts < 0 || c.Parts > len(o.parts):
 		return fmt.Errorf("object %d has %d parts, not %d", c.N, len(o.parts), c.Parts)
 	}
-	s.waiting -= o.Size
+	s.waiting -= o.size()
 	o.keep(c.Parts)
-	s.waiting += o.Size
+	s.waiting += o.size()
 	if i+1 < len(s.objects) {
 		s.objects[i+1].Discontinuity = true
 	}
 	if c.Parts == 0 {
-		s.objects = append(s.objects[:i], s.objects[i+1:]...)
-		s.countStored()
+		s.drop(i)
 	}
 	return nil
+}
+
+func (m *missing) apply(s *state) error {
+	i, o := s.find(m.N)
+	switch {
+	case o == nil:
+		return fmt.Errorf("there is no object %d", m.N)
+	case o.Stored:
+		return fmt.Errorf("object %d is stored", m.N)
+	case m.Rendition < 0 || m.Rendition >= len(o.of):
+		return fmt.Errorf("object %d has no rendition %d", m.N, m.Rendition)
+	}
+	s.waiting -= o.size()
+	o.lose(m.Rendition)
+	s.waiting += o.size()
+	if o.size() == 0 {
+		if i+1 < len(s.objects) {
+			s.objects[i+1].Discontinuity = true
+		}
+		s.drop(i)
+	}
+	return nil
+}
+
+// drop leaves out object i, of which nothing is there.
+func (s *state) drop(i int) {
+	s.objects = append(s.objects[:i], s.objects[i+1:]...)
+	s.countStored()
 }
 
 func (d *done) apply(s *state) error {
@@ -144,7 +197,10 @@ func (d *done) apply(s *state) error {
 	case toldFailure:
 		s.failureTold = true
 	case storedHeader:
-		s.headersDone = d.N + 1
+		if d.Rendition < 0 || d.Rendition >= len(s.headersDone) {
+			return fmt.Errorf("there is no rendition %d", d.Rendition)
+		}
+		s.headersDone[d.Rendition] = d.N + 1
 	case syncedObject:
 		s.onDisk = d.N + 1
 	case storedObject:
@@ -153,10 +209,12 @@ func (d *done) apply(s *state) error {
 			return fmt.Errorf("there is no object %d", d.N)
 		}
 		if !o.Stored {
-			s.waiting -= o.Size
+			s.waiting -= o.size()
 		}
 		o.Stored, o.parts = true, nil
 		s.countStored()
+	case storedThumbnail, droppedThumbnail:
+		return s.thumbnailDone(d)
 	}
 	return nil
 }
@@ -246,19 +304,34 @@ func (s *state) stored() int { return s.inBucket }
 // the media, its pictures shown. It is false when there is no media.
 func (s *state) position() (media.Ticks, bool) {
 	for i := len(s.objects) - 1; i >= 0; i-- {
-		if o := &s.objects[i]; o.Size > 0 {
+		if o := &s.objects[i]; !o.void() {
 			return o.Start + o.Duration + o.Tail, true
 		}
 	}
 	return 0, false
 }
 
-// counters are where the transport stream goes on.
-func (s *state) counters() packager.TSState {
+// counters are where the transport stream of a rendition goes on.
+func (s *state) counters(i int) packager.TSState {
 	if n := len(s.objects); n > 0 {
-		return s.objects[n-1].TS
+		return s.objects[n-1].of[i].TS
 	}
 	return packager.TSState{}
+}
+
+// header is the index of a rendition's last initialization segment, 0 when there
+// is none.
+func (s *state) header(i int) int { return max(0, len(s.headers[i])-1) }
+
+// unstoredHeader is a rendition that has an initialization segment to upload, -1
+// when there is none.
+func (s *state) unstoredHeader() int {
+	for i := range s.headers {
+		if s.headersDone[i] < len(s.headers[i]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // failed says whether the recording ended for want of something, after it had
@@ -274,7 +347,9 @@ func (s *state) newest() time.Time {
 }
 
 // empty says whether there is nothing worth a recording.
-func (s *state) empty() bool { return !s.Bare && (len(s.objects) == 0 || s.objects[0].Size == 0) }
+func (s *state) empty() bool {
+	return !s.Bare && !slices.ContainsFunc(s.objects, func(o object) bool { return o.size() > 0 })
+}
 
 // duration is the length of the media.
 func (s *state) duration() time.Duration {
@@ -300,29 +375,6 @@ func (s *state) limit() media.Ticks {
 		return maxObject
 	}
 	return min(maxObject, media.Ticks(s.target)*media.VideoRate)
-}
-
-// frameRate is the frame rate of the recording, 0 while it is not known.
-func (s *state) frameRate() float64 {
-	if s.Format.FrameRate > 0 || s.measured == nil {
-		return s.Format.FrameRate
-	}
-	return s.measured.FrameRate
-}
-
-// rendition is the name of the rendition's folder, such as "720p30": the short
-// side and the frame rate. It is empty while the frame rate is being measured,
-// and has none when that came to nothing.
-func (s *state) rendition() string {
-	rate := math.Round(s.frameRate())
-	if rate == 0 && s.measured == nil {
-		return ""
-	}
-	name := strconv.Itoa(min(s.Format.Width, s.Format.Height)) + "p"
-	if rate > 0 {
-		name += strconv.Itoa(int(rate))
-	}
-	return name
 }
 
 // fragmented says whether the media is fragmented MP4, rather than MPEG-TS.

@@ -8,7 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"anabranch/internal/media"
@@ -165,71 +165,93 @@ func (rec *recording) announce(ctx context.Context) error {
 
 func (rec *recording) storeHeader(ctx context.Context) error {
 	rec.mu.Lock()
-	n := rec.headersDone
-	data := rec.headers[n].Data
-	key := rec.mediaKey(headerName(n))
+	i := rec.unstoredHeader()
+	n := rec.headersDone[i]
+	data := rec.headers[i][n].Data
+	key := rec.mediaKey(i, headerName(n))
 	rec.mu.Unlock()
 	if err := rec.put(ctx, key, typeMP4, bytes.NewReader(data), int64(len(data))); err != nil {
 		return err
 	}
-	rec.did(done{What: storedHeader, N: n})
+	rec.did(done{What: storedHeader, N: n, Rendition: i})
 	return nil
 }
 
-// storeObject stores the next object. Its file is removed after the journal
-// has it on the disk that it is not needed any more.
+// storeObject stores the next object, file by file. They are removed after the
+// journal has it on the disk that they are not needed any more.
 func (rec *recording) storeObject(ctx context.Context) error {
 	rec.mu.Lock()
 	o := *rec.unstored()
-	name := rec.objectName(o.N)
-	key := rec.mediaKey(name)
-	contentType := typeTS
-	if rec.fragmented() {
-		contentType = typeMP4
-	}
+	o.of = slices.Clone(o.of)
 	rec.mu.Unlock()
 
 	// What is stored must not shrink by a power cut: playlists only grow.
 	rec.trySync()
-	path := filepath.Join(rec.dir, name)
-	file, err := rec.fs.OpenFile(path, os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return rec.loseObject(&o)
+	if rec.uploading != o.N {
+		rec.uploading, rec.uploaded = o.N, 0
 	}
-	if err != nil {
-		return fmt.Errorf("open object %d: %w", o.N, err)
-	}
-	defer file.Close()
-	if err := rec.upload(ctx, rec.media, o.Time, key, contentType, io.NewSectionReader(file, 0, o.Size), o.Size); err != nil {
-		if _, unread := io.Copy(io.Discard, io.NewSectionReader(file, 0, o.Size)); unread != nil {
-			return rec.unreadable(&o, unread)
+	for ; rec.uploaded < len(o.of); rec.uploaded++ {
+		if o.of[rec.uploaded].Size == 0 {
+			continue
 		}
-		return err
+		if there, err := rec.storeFile(ctx, &o, rec.uploaded); err != nil || !there {
+			return err
+		}
 	}
+	rec.uploading = -1
 	if !o.closedAt.IsZero() {
 		metrics.RecordingUploadLag.Observe(time.Since(o.closedAt).Seconds())
 	}
 	if journaled := rec.did(done{What: storedObject, N: o.N}); !journaled || !rec.trySync() {
-		return nil // the file goes with the spool
+		return nil // the files go with the spool
 	}
-	if err := rec.fs.Remove(path); err != nil {
+	if err := rec.removeBundle(o.N); err != nil {
 		return fmt.Errorf("remove stored object: %w", err)
 	}
 	return nil
 }
 
-// loseObject goes on without an object whose file somebody took away.
-func (rec *recording) loseObject(o *object) error {
-	rec.log.Error("media is missing from the spool and left out", "object", o.N, "media", o.Duration.Duration(media.VideoRate))
+// storeFile stores what rendition i has of o. It is false if that was given up.
+func (rec *recording) storeFile(ctx context.Context, o *object, i int) (there bool, err error) {
 	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	rec.force(&cut{N: o.N})
-	return nil
+	key := rec.mediaKey(i, rec.objectName(o.N))
+	rec.mu.Unlock()
+	contentType := typeTS
+	if rec.fragmented() {
+		contentType = typeMP4
+	}
+	file, err := rec.fs.OpenFile(rec.filePath(o.N, i), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		rec.lose(o, i, err)
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open object %d: %w", o.N, err)
+	}
+	defer file.Close()
+	size := o.of[i].Size
+	if err := rec.upload(ctx, rec.media, o.Time, key, contentType, io.NewSectionReader(file, 0, size), size); err != nil {
+		if _, unread := io.Copy(io.Discard, io.NewSectionReader(file, 0, size)); unread != nil {
+			return false, rec.unreadable(o, i, unread)
+		}
+		return false, err
+	}
+	return true, nil
 }
 
-// unreadable gives an object up that could not be read for as long as readPatience:
+// lose goes on without what rendition i has of an object: somebody took its file
+// away, or it cannot be read.
+func (rec *recording) lose(o *object, i int, err error) {
+	rec.log.Error("media cannot be read from the spool and is left out", "object", o.N, "rendition", i, "media", o.Duration.Duration(media.VideoRate), "error", err)
+	rec.uploading = -1
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.force(&missing{N: o.N, Rendition: i})
+}
+
+// unreadable gives a file up that could not be read for as long as readPatience:
 // what is behind it must not wait for ever.
-func (rec *recording) unreadable(o *object, err error) error {
+func (rec *recording) unreadable(o *object, i int, err error) error {
 	now := time.Now()
 	if rec.unread != o.N || rec.unreadSince.IsZero() {
 		rec.unread, rec.unreadSince = o.N, now
@@ -237,10 +259,7 @@ func (rec *recording) unreadable(o *object, err error) error {
 	if now.Sub(rec.unreadSince) < readPatience {
 		return fmt.Errorf("read object %d: %w", o.N, err)
 	}
-	rec.log.Error("media cannot be read from the spool and is left out", "object", o.N, "media", o.Duration.Duration(media.VideoRate), "error", err)
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	rec.force(&cut{N: o.N})
+	rec.lose(o, i, err)
 	return nil
 }
 
@@ -258,6 +277,9 @@ func (rec *recording) finish(ctx context.Context) error {
 		if err := rec.putPlaylists(ctx, true); err != nil {
 			return err
 		}
+	}
+	if err := rec.tellMedia(ctx); err != nil {
+		return err
 	}
 	name, status := "recording-ended.json", resource.RecordingEnded
 	if end.Failure != "" {
@@ -315,6 +337,18 @@ func (rec *recording) row() resource.Recording {
 	return row
 }
 
-func (rec *recording) mediaKey(name string) string {
-	return "media/hls/" + rec.rendition() + "/" + name
+// tellMedia tells the ledger what the recording consists of.
+func (rec *recording) tellMedia(ctx context.Context) error {
+	rec.mu.Lock()
+	m, id := rec.recordedMedia(), rec.Recording.ID
+	rec.mu.Unlock()
+	if err := rec.ledger.DescribeRecording(ctx, id, m); err != nil {
+		return fmt.Errorf("describe recording: %w", err)
+	}
+	return nil
+}
+
+// mediaKey is where a file of rendition i is stored.
+func (rec *recording) mediaKey(i int, name string) string {
+	return "media/hls/" + rec.folder(i) + "/" + name
 }

@@ -169,8 +169,8 @@ func TestFullDisk(t *testing.T) {
 		}
 		rec := take.rec
 		rec.mu.Lock()
-		file := rec.file
-		rec.file = full
+		file := rec.bundle.files[0]
+		rec.bundle.files[0] = full
 		rec.mu.Unlock()
 		defer file.Close()
 		if err := c.shoot(t, take, 1); err == nil {

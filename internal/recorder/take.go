@@ -14,7 +14,9 @@ type Stream struct {
 	Channel       resource.Channel
 	Configuration resource.RecordingConfiguration
 	Description   media.Description
-	PostRoll      time.Duration // of the ad break behind its end, 0 for none
+	// Renditions are all of the stream, best first; nil for the source alone.
+	Renditions []Rendition
+	PostRoll   time.Duration // of the ad break behind its end, 0 for none
 }
 
 // Take is a stream's stay in a recording. It is not for concurrent use.
@@ -41,21 +43,21 @@ type Take struct {
 
 	// What follows is the recording's, guarded by its mutex.
 	joined, provisional bool
+	began               bool // it has an object
 	// by is how far its media is moved on the timeline, in 90 kHz ticks, to begin
 	// where the recording ended: another recording of the channel may be ahead.
 	by     media.Ticks
-	moved  packager.Chunk
-	params media.Params // of the last part
-	ts     *packager.TS
-	cmaf   packager.CMAF // for moved chunks
+	tracks []track // the renditions that are recorded
 	buf    []byte
+	lens   lens
 }
 
-// Write adds a chunk, whose CMAF form is given too, for recordings that keep
-// that one. It writes to files and does nothing slower. An error, which the
-// recorder has logged, is final: the stream is not recorded any more.
-func (t *Take) Write(c *packager.Chunk, cmaf []byte) error {
-	if t.err != nil {
+// Write adds a part: the source's chunk, which decides where objects end, and
+// the part in all renditions, parallel to [Stream.Renditions]. It writes to files
+// and does nothing slower. An error, which the recorder has logged, is final: the
+// stream is not recorded any more.
+func (t *Take) Write(c *packager.Chunk, all []Rendered) error {
+	if t.err != nil || !t.joined && !t.begins(all) {
 		return t.err
 	}
 	if t.measuring && t.gop.complete(c) {
@@ -67,7 +69,8 @@ func (t *Take) Write(c *packager.Chunk, cmaf []byte) error {
 		t.err = t.r.ensure(t, c.Time)
 	}
 	if t.err == nil {
-		t.err = t.rec.write(t, c, cmaf)
+		t.err = t.rec.write(t, c, all)
+		t.askThumbnail()
 	}
 	if t.measuring {
 		t.gop.add(c)
@@ -152,18 +155,4 @@ func (rec *recording) settle(t *Take, m *measured) verdict {
 	rec.force(&settled{Keep: true})
 	signal(rec.wake)
 	return same
-}
-
-// pack is the part as the recording's container has it. Its CMAF form is at hand
-// unless the part was moved.
-func (t *Take) pack(c *packager.Chunk, cmaf []byte) (_ []byte, err error) {
-	switch {
-	case !t.rec.fragmented():
-		t.buf, err = t.ts.Append(t.buf[:0], c)
-	case t.by != 0:
-		t.buf, err = t.cmaf.Append(t.buf[:0], c)
-	default:
-		return cmaf, nil
-	}
-	return t.buf, err
 }

@@ -315,7 +315,7 @@ func TestTornReordering(t *testing.T) {
 					if ch.Tail > 0 {
 						tails++
 					}
-					if err := take.Write(ch, data); err != nil {
+					if err := take.Write(ch, alone(ch, data)); err != nil {
 						return err
 					}
 					spools, shown = append(spools, copyTree(outer, dir)), append(shown, greatest)

@@ -3,8 +3,6 @@ package recorder
 import (
 	"fmt"
 	"hash/crc32"
-	"os"
-	"path/filepath"
 	"time"
 
 	"anabranch/internal/media"
@@ -14,8 +12,9 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// write adds a chunk of t.
-func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
+// write adds a part of t: c is the source's chunk, all is the part in all
+// renditions.
+func (rec *recording) write(t *Take, c *packager.Chunk, all []Rendered) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	switch {
@@ -35,47 +34,46 @@ func (rec *recording) write(t *Take, c *packager.Chunk, cmaf []byte) error {
 		}
 	}
 	if rec.Bare {
+		rec.watch(t, c, all)
 		return nil
 	}
-	if t.by != 0 {
-		c = c.Moved(t.by, &t.moved)
+	t.load(c, all)
+	if err := rec.writePart(t, c); err != nil {
+		return rec.fail(err)
 	}
+	rec.watch(t, c, all)
+	return nil
+}
+
+// writePart adds the part that t has loaded, to a new object where one begins.
+func (rec *recording) writePart(t *Take, c *packager.Chunk) error {
 	var marks []record
 	if c.Segment && c.Independent {
 		marks = rec.marksFor(t.adBreak, c.Time)
 	}
 	if o := rec.open(); o != nil && (len(marks) > 0 || rec.mustCut(t, o, c)) {
 		if err := rec.closeObject(0); err != nil {
-			return rec.fail(err)
+			return err
 		}
 	}
 	for _, m := range marks {
 		if err := rec.record(m); err != nil {
-			return rec.fail(err)
+			return err
 		}
 	}
 	if rec.open() == nil {
 		if err := rec.openObject(t, c); err != nil {
-			return rec.fail(err)
+			return err
 		}
 	}
-	data, err := t.pack(c, cmaf)
-	if err != nil {
-		// One part is lost, not the recording: the next object begins anew.
-		rec.log.Warn("part cannot be packaged and is left out", "stream", t.stream.ID, "error", err)
-		t.params = media.Params{}
-		return nil
-	}
-	if err := rec.writePart(t, c, data); err != nil {
-		return rec.fail(err)
-	}
-	return nil
+	return rec.addPart(t, c)
 }
 
-// mustCut says whether c belongs into a new object.
+// mustCut says whether c belongs into a new object: what decides is the source,
+// or that any rendition is not what it was.
 func (rec *recording) mustCut(t *Take, o *object, c *packager.Chunk) bool {
 	switch {
-	case c.Discontinuity || !t.params.Equal(c.Params):
+	case c.Discontinuity, t.changed(false):
 		return true
 	case c.Segment && c.Independent && o.Duration >= minObject:
 		return true
@@ -85,62 +83,87 @@ func (rec *recording) mustCut(t *Take, o *object, c *packager.Chunk) bool {
 
 // openObject begins the object that c is the first part of.
 func (rec *recording) openObject(t *Take, c *packager.Chunk) error {
-	follows := t.params.Equal(c.Params) && !c.Discontinuity
-	if rec.fragmented() && !follows {
-		if err := rec.openHeader(c.Params); err != nil {
+	follows := t.began && !c.Discontinuity && !t.changed(true)
+	headers := make([]int, len(t.tracks))
+	for i := range t.tracks {
+		tr := &t.tracks[i]
+		if tr.chunk != nil && !tr.params.Equal(tr.chunk.Params) {
+			if err := rec.describe(i, tr.chunk.Params); err != nil {
+				return err
+			}
+			tr.params = tr.chunk.Params
+		}
+		// A new writer begins with PAT and PMT, which every segment must hold
+		// (RFC 8216 §3.2), wherever it is cut.
+		tr.ts = packager.NewTS(rec.counters(i))
+		headers[i] = rec.header(i)
+	}
+	n := rec.nextObject()
+	if err := rec.record(rec.opening(n, !follows && len(rec.objects) > 0, headers)); err != nil {
+		return err
+	}
+	t.began = true
+	return rec.openBundle(n)
+}
+
+// opening is the record that begins an object, with the initialization segments
+// of its renditions.
+func (b *begun) opening(n int, discontinuity bool, headers []int) *opened {
+	if b.several() {
+		return &opened{N: n, Discontinuity: discontinuity, Headers: headers}
+	}
+	return &opened{N: n, Discontinuity: discontinuity, Header: headers[0]}
+}
+
+// describe journals what rendition i is made of from now on: its codecs, unless
+// they are known, and its initialization segment, unless that is the last one's.
+func (rec *recording) describe(i int, p media.Params) error {
+	if rec.codecs[i] == "" {
+		if err := rec.record(&described{Rendition: i, Codecs: p.Codecs()}); err != nil {
 			return err
 		}
 	}
-	n, counters := rec.nextObject(), rec.counters()
-	if err := rec.record(&opened{
-		N: n, Discontinuity: !follows && len(rec.objects) > 0, Header: max(0, len(rec.headers)-1),
-	}); err != nil {
-		return err
+	if !rec.fragmented() {
+		return nil
 	}
-	file, err := rec.fs.OpenFile(filepath.Join(rec.dir, rec.objectName(n)), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("make object %d: %w", n, err)
-	}
-	rec.file, rec.newNames = file, true
-	t.params = c.Params
-	// A new writer begins with PAT and PMT, which every segment must hold
-	// (RFC 8216 §3.2), wherever it is cut.
-	t.ts = packager.NewTS(counters)
-	return nil
-}
-
-// openHeader journals the initialization segment of p unless it is the last
-// one's.
-func (rec *recording) openHeader(p media.Params) error {
 	data, err := packager.CMAFInit(p)
 	if err != nil {
 		return fmt.Errorf("make initialization segment: %w", err)
 	}
-	if n := len(rec.headers); n > 0 && string(rec.headers[n-1].Data) == string(data) {
+	if n := len(rec.headers[i]); n > 0 && string(rec.headers[i][n-1].Data) == string(data) {
 		return nil
 	}
-	return rec.record(&header{Data: data})
+	return rec.record(&header{Data: data, Rendition: i})
 }
 
-// writePart writes a part and journals it. What a failed write left behind is
-// taken off, which may free the room the journal needs for the ending.
-func (rec *recording) writePart(t *Take, c *packager.Chunk, data []byte) error {
+// addPart writes the part to the files of the open object and journals it, once
+// for all of them. What a failed write left behind is taken off, which may free
+// the room the journal needs for the ending.
+func (rec *recording) addPart(t *Take, c *packager.Chunk) error {
 	o := rec.open()
-	if _, err := rec.file.Write(data); err != nil {
-		_ = rec.file.Truncate(o.Size)
-		return fmt.Errorf("write object %d: %w", o.N, err)
-	}
 	p := &part{
-		Object: o.N, Size: int64(len(data)), Start: c.Start, Duration: c.Duration, Time: c.Time.UTC(),
-		Segment: c.Segment, Independent: c.Independent, Tail: c.Tail, Sum: crc32.Checksum(data, castagnoli),
+		Object: o.N, Start: c.Start + t.by, Duration: c.Duration, Time: c.Time.UTC(),
+		Segment: c.Segment, Independent: c.Independent, Tail: c.Tail, Of: make([]share, len(t.tracks)),
 	}
-	if !rec.fragmented() {
-		p.TS = t.ts.State()
+	bytes := 0
+	for i := range t.tracks {
+		data := t.pack(i)
+		if len(data) > 0 {
+			if err := rec.spool(i, data); err != nil {
+				rec.rewind(o)
+				return err
+			}
+		}
+		p.Of[i] = share{Size: int64(len(data)), Sum: crc32.Checksum(data, castagnoli)}
+		if !rec.fragmented() {
+			p.Of[i].TS = t.tracks[i].ts.State()
+		}
+		bytes += len(data)
 	}
 	if err := rec.record(p); err != nil {
 		return err
 	}
-	metrics.RecordingBytesSpooled.Add(float64(len(data)))
+	metrics.RecordingBytesSpooled.Add(float64(bytes))
 	if len(o.parts) == 1 {
 		signal(rec.wake) // the recording starts with its first part
 	}
@@ -168,12 +191,12 @@ func (rec *recording) closeObject(tail media.Ticks) error {
 	if o == nil {
 		return nil
 	}
-	if rec.file != nil {
-		rec.unsynced = append(rec.unsynced, rec.file)
-		rec.file = nil
+	if rec.bundle != nil {
+		rec.unsynced = append(rec.unsynced, rec.bundle)
+		rec.bundle = nil
 	}
 	signal(rec.dirty)
-	if o.Size == 0 {
+	if o.void() {
 		return rec.record(&cut{N: o.N})
 	}
 	if rec.measured == nil { // too late to measure: the rendition's name is fixed now

@@ -23,16 +23,20 @@ func TestMigrations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := goose.NewProvider(goose.DialectSQLite3, db.DB, files, goose.WithDisableGlobalRegistry(true))
+	first, err := goose.NewProvider(goose.DialectSQLite3, db.DB, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := old.UpTo(t.Context(), 1); err != nil {
+	if _, err := first.UpTo(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	arn := place.ARN(resource.KindChannel, "a")
-	_, err = db.Exec(`UPDATE positions SET last = 1; INSERT INTO channels VALUES (?, 1, 'studio-a', 'LOW', 'STANDARD', '', TRUE, FALSE,
+	_, err = db.Exec(`UPDATE positions SET last = 2; INSERT INTO channels VALUES (?, 1, 'studio-a', 'LOW', 'STANDARD', '', TRUE, FALSE,
 		'secret', '{"policy":"ALLOW"}', 'TS', NULL, NULL, NULL, '{"a":"b"}')`, string(arn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.Exec(`INSERT INTO recordings VALUES ('r', 2, 's', ?, 'studio-a', '', 'vod', 'p', 'TS', '["st-1"]', 0, 'RECORDING_ENDED', '', 1, 2, 3)`, string(arn))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +51,10 @@ func TestMigrations(t *testing.T) {
 	}
 	if got, err := f.Channel(t.Context(), arn); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("channel is %+v, %v; want %+v", got, err, want)
+	}
+	recorded, err := f.Recording(t.Context(), "r")
+	if err != nil || recorded.Bucket != "vod" || !reflect.DeepEqual(recorded.Media, resource.RecordedMedia{}) {
+		t.Errorf("recording is %+v, %v", recorded, err)
 	}
 	want.PlaybackRestrictionPolicyARN, want.AdConfigurationARN = f.policy().ARN, f.ads().ARN
 	got, err := f.UpdateChannel(t.Context(), arn, func(ch *resource.Channel) error {

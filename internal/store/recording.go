@@ -39,6 +39,7 @@ type recordingRow struct {
 	StartedAt                 int64                    `bun:"started_at"`
 	EndedAt                   int64                    `bun:"ended_at,nullzero"`
 	Duration                  int64                    `bun:"duration"` // ms
+	Media                     resource.RecordedMedia   `bun:"media"`
 }
 
 func newRecordingRow(r *resource.Recording) *recordingRow {
@@ -75,6 +76,7 @@ func (r *recordingRow) recording() resource.Recording {
 		StartedAt:                 timeOf(r.StartedAt),
 		EndedAt:                   timeOf(r.EndedAt),
 		Duration:                  time.Duration(r.Duration) * time.Millisecond,
+		Media:                     r.Media,
 	}
 }
 
@@ -140,6 +142,20 @@ func (s *Store) JoinRecording(ctx context.Context, id, streamID string) error {
 		}
 		row.StreamIDs = append(row.StreamIDs, streamID)
 		_, err = tx.NewUpdate().Model(row).Column("stream_ids").WherePK().Exec(ctx)
+		return err
+	})
+}
+
+// DescribeRecording says what a recording consists of, which is not told by an
+// event. It is NotFound when there is none.
+func (s *Store) DescribeRecording(ctx context.Context, id string, m resource.RecordedMedia) error {
+	return s.change(ctx, fmt.Sprintf("describe recording %s", id), func(ctx context.Context, tx bun.Tx) error {
+		row, err := findRecording(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		row.Media = m
+		_, err = tx.NewUpdate().Model(row).Column("media").WherePK().Exec(ctx)
 		return err
 	})
 }

@@ -41,6 +41,13 @@ func TestMergedRecording(t *testing.T) {
 		t.Errorf("open recordings are\n%+v, %v; want\n%+v", got, err, r)
 	}
 	f.end(second, noon.Add(3*time.Minute))
+	r.Media = resource.RecordedMedia{
+		Renditions: []resource.RecordedRendition{{Name: "720p30", Width: 1280, Height: 720}, {Name: "audio_only"}},
+		Thumbnail:  "media/thumbnails/thumb0.jpg",
+	}
+	for range 2 {
+		f.must(f.DescribeRecording(ctx, r.ID, r.Media))
+	}
 	f.must(f.EndRecording(ctx, r.ID, noon.Add(5*time.Minute), 87_412*time.Millisecond))
 
 	r.State, r.EndedAt, r.Duration = resource.RecordingEnded, noon.Add(5*time.Minute), 87_412*time.Millisecond

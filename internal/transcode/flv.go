@@ -158,7 +158,7 @@ func (d *flvReader) tag() (kind byte, ms int64, body []byte, err error) {
 // full fills b. Its error is io.EOF where there is nothing to read.
 func (d *flvReader) full(b []byte) error {
 	_, err := io.ReadFull(d.r, b)
-	if err == nil || err == io.EOF { //nolint:errorlint // io.ReadFull returns it as it is
+	if err == nil || err == io.EOF {
 		return err
 	}
 	return fmt.Errorf("read tag header: %w", err)

@@ -51,7 +51,7 @@ func TestFLV(t *testing.T) {
 				t.Errorf("%s: the track is %+v", kind, r.params)
 			}
 		}
-		if _, _, err := r.next(); err != io.EOF { //nolint:errorlint // as documented
+		if _, _, err := r.next(); err != io.EOF {
 			t.Errorf("at the end: %v", err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestFLVPictures(t *testing.T) {
 		b = appendFrame(b, &media.Frame{Kind: media.Video, Payload: au}, 0, 0)
 		f, _, err := newFLVReader(bytes.NewReader(b)).next()
 		if tt.want == "" {
-			if err != io.EOF { //nolint:errorlint // as documented
+			if err != io.EOF {
 				t.Errorf("%s: %+v, %v", tt.name, f, err)
 			}
 			continue
@@ -127,7 +127,7 @@ func TestFLVRefused(t *testing.T) {
 	} {
 		r := newFLVReader(bytes.NewReader(tt.b))
 		_, _, err := r.next()
-		if err == nil || err == io.EOF || !strings.Contains(err.Error(), tt.want) { //nolint:errorlint // as documented
+		if err == nil || err == io.EOF || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want it to tell %q", tt.name, err, tt.want)
 		}
 	}

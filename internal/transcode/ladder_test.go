@@ -593,6 +593,37 @@ func TestFinishEmpty(t *testing.T) {
 	<-l.Done()
 }
 
+// What comes out is handed on once, in order, and never without a source.
+func TestDeliver(t *testing.T) {
+	in, frames, err := sample()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []media.Ticks
+	l := &Ladder{in: in, recipe: newRecipe(encoder{}, in, small(30, 0)[:1]), out: func(_ int, _ media.Params, f media.Frame) { got = append(got, f.PTS) }}
+	l.outputs = make([]delivered, len(l.recipe.outputs))
+	p := &process{stamps: newStamps(in.Audio.SampleRate, 1)}
+	for i := range media.Ticks(3) {
+		p.stamps.stamp(&media.Frame{Kind: media.Video, DTS: i * 3000, PTS: i * 3000})
+	}
+	for _, ms := range []int64{0, clockStart, clockStart, clockStart + 66, clockStart + 33, clockStart + 34} {
+		if err := l.deliver(p, 0, media.Params{Video: in.Video}, frames[0], ms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []media.Ticks{0, 6000}; !slices.Equal(got, want) {
+		t.Errorf("delivered %v, want %v", got, want)
+	}
+	if err := l.deliver(p, 0, media.Params{Audio: in.Audio}, frames[1], clockStart); err == nil {
+		t.Error("sound is taken where pictures come out")
+	}
+	slow := *in.Audio
+	slow.SampleRate /= 2
+	if err := l.deliver(p, 1, media.Params{Audio: &slow}, frames[1], clockStart); err == nil {
+		t.Error("sound of another clock is taken")
+	}
+}
+
 func TestPause(t *testing.T) {
 	for young, want := range map[int]time.Duration{
 		0: 0, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: 30 * time.Second, 100: 30 * time.Second, math.MaxInt: 30 * time.Second,

@@ -126,7 +126,7 @@ func (p *process) closeFiles() {
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close() //nolint:errcheck // pipes: closed twice at worst
+		f.Close() // pipes: closed twice at worst
 	}
 }
 

@@ -110,6 +110,7 @@ func TestQueue(t *testing.T) {
 	}
 
 	q := fresh()
+	q.maxBytes = 1 << 20
 	for i := range media.Ticks(10_000) {
 		q.push(sound(i))
 	}

@@ -41,6 +41,7 @@ type fixture struct {
 	store   *store.Store
 	objects *bucket
 	spool   spool
+	stored  []recorder.Object // of any recording in the spool
 	handler http.Handler
 	log     bytes.Buffer
 }
@@ -54,7 +55,7 @@ func newFixture(t *testing.T, adjust ...func(*Config)) *fixture {
 	}
 	t.Cleanup(func() { f.store.Close() })
 	cfg := Config{
-		Place: place, PublicURL: "https://live.example.com", Store: f.store, Spool: f.spool, Objects: f.objects,
+		Place: place, PublicURL: "https://live.example.com", Store: f.store, Spool: journal{f}, Objects: f.objects,
 		Sealer: auth.NewSealer([]byte("a key")), Log: log,
 	}
 	for _, a := range adjust {
@@ -126,6 +127,15 @@ type spool map[string]recorder.Progress
 
 func (s spool) Progress(id string) (recorder.Progress, bool) { p, ok := s[id]; return p, ok }
 func (s spool) Stored(id string) ([]recorder.Object, bool)   { _, ok := s[id]; return nil, ok }
+
+// journal is the spool of a fixture, which knows what is stored.
+type journal struct{ *fixture }
+
+func (j journal) Progress(id string) (recorder.Progress, bool) { return j.spool.Progress(id) }
+func (j journal) Stored(id string) ([]recorder.Object, bool) {
+	_, ok := j.spool[id]
+	return j.fixture.stored, ok
+}
 
 // bucket is a store with one bucket.
 type bucket struct {

@@ -108,9 +108,15 @@ func TestMediaPaths(t *testing.T) {
 	f := newFixture(t)
 	r := f.add(a, "one", noon)
 	other := f.add(b, "one", noon)
-	good := map[string]bool{"media/hls/master.m3u8": true}
+	good := map[string]bool{
+		"media/hls/master.m3u8": true, "media/hls/1080p60/0.ts": true, "media/hls/audio_only/init-0.mp4": true,
+		"media/thumbnails/thumb12.jpg": true, "media/latest_thumbnail/thumb.jpg": true,
+	}
+	for name := range good {
+		f.objects.content[r.Prefix+"/"+name] = []byte("x")
+	}
 	for _, name := range []string{
-		"media/hls/master.m3u8", "media/hls/master.html", "media/hls/a.svg", "media/hls/x", "media/hls/.m3u8", "media/other/0.ts",
+		"media/hls/master.html", "media/thumbnails/thumb0.jpg.html", "media/thumbnails/thumb0.png", "media/thumb0.jpg", "media/hls/a.svg", "media/hls/x", "media/hls/.m3u8", "media/other/0.ts",
 		"events/recording-ended.json", "events/0.ts", "0.ts", "secret.mp4", "media/hls/a/b/c/0.ts", "media/hls/720p30/0.ts.exe",
 	} {
 		f.objects.content[r.Prefix+"/"+name] = []byte("x")

@@ -116,32 +116,49 @@ type recording struct {
 	Duration        float64                  `json:"duration"`  // of the media, in seconds
 	Fragments       int                      `json:"fragments"` // streams that were merged
 	// What players play; empty while the bucket holds no media.
-	PlaybackURL          string `json:"playbackUrl,omitempty"`
-	ByteRangePlaybackURL string `json:"byteRangePlaybackUrl,omitempty"`
+	PlaybackURL          string      `json:"playbackUrl,omitempty"`
+	ByteRangePlaybackURL string      `json:"byteRangePlaybackUrl,omitempty"`
+	Renditions           []rendition `json:"renditions,omitempty"` // that have media, best first
+	// One thumbnail: the latest, or the first of those that are numbered.
+	ThumbnailURL string `json:"thumbnailUrl,omitempty"`
+}
+
+// rendition is one of a recording's renditions as it is told.
+type rendition struct {
+	Name        string `json:"name"`
+	Width       int    `json:"width,omitempty"` // in pixels; left out for sound alone
+	Height      int    `json:"height,omitempty"`
+	PlaybackURL string `json:"playbackUrl"`
 }
 
 // tell is r as it is now.
 func (s *Server) tell(r *resource.Recording) recording {
-	length, streams, playable := r.Duration, r.StreamIDs, r.Duration > 0
+	length, streams, media, playable := r.Duration, r.StreamIDs, r.Media, r.Duration > 0
 	p, spooled := s.Spool.Progress(r.ID)
 	if spooled {
-		length, streams, playable = p.Duration, p.Streams, p.Playable
+		length, streams, media, playable = p.Duration, p.Streams, p.Media, p.Playable
 	}
 	told := recording{
 		ID: r.ID, SessionID: r.SessionID, ChannelARN: r.ChannelARN, ChannelName: r.ChannelName,
 		State: r.State, StatusMessage: r.StatusMessage,
 		Bucket: r.Bucket, Prefix: r.Prefix, ContainerFormat: r.ContainerFormat, StreamIDs: streams,
-		StartedAt: resource.Time(r.StartedAt), Duration: float64(length.Milliseconds()) / 1000, Fragments: len(streams),
+		StartedAt: resource.Time(r.StartedAt), Duration: seconds(length), Fragments: len(streams),
 	}
 	if !r.EndedAt.IsZero() {
 		told.EndedAt = resource.Time(r.EndedAt)
 	}
+	base := s.PublicURL + s.mediaPath(r.ID, time.Now())
 	if playable {
-		base := s.PublicURL + s.mediaPath(r.ID, time.Now())
 		told.PlaybackURL = base + masterPlaylist
 		if r.State != resource.RecordingStarted && !spooled { // it lags behind until then
 			told.ByteRangePlaybackURL = base + byteRangePlaylist
 		}
+		for _, m := range media.Renditions {
+			told.Renditions = append(told.Renditions, rendition{m.Name, m.Width, m.Height, base + "media/hls/" + m.Name + "/playlist.m3u8"})
+		}
+	}
+	if media.Thumbnail != "" {
+		told.ThumbnailURL = base + media.Thumbnail
 	}
 	return told
 }

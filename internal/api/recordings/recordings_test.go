@@ -2,6 +2,7 @@ package recordings
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -182,6 +183,51 @@ func TestTold(t *testing.T) {
 	f.get("/v1/recordings/"+a, &failed)
 	if r := failed.Recording; r.PlaybackURL == "" || r.ByteRangePlaybackURL != "" {
 		t.Errorf("one that is not all stored: %+v", r)
+	}
+}
+
+// The renditions and the thumbnail are told as the recorder knows them, and as
+// the database does afterwards.
+func TestToldMedia(t *testing.T) {
+	f := newFixture(t)
+	media := resource.RecordedMedia{
+		Renditions: []resource.RecordedRendition{{Name: "720p60", Width: 1280, Height: 720}, {Name: "audio_only"}},
+		Thumbnail:  "media/latest_thumbnail/thumb.jpg",
+	}
+	f.spool[a] = recorder.Progress{Media: media}
+	f.add(a, "one", noon)
+	told := func() string {
+		var got getResponse
+		if status := f.get("/v1/recordings/"+a, &got); status != 200 {
+			t.Fatalf("answered %d", status)
+		}
+		var all []string
+		for _, r := range got.Recording.Renditions {
+			_, path, _ := strings.Cut(r.PlaybackURL, "/media/hls/")
+			all = append(all, fmt.Sprint(r.Name, " ", r.Width, "x", r.Height, " ", path))
+		}
+		_, thumbnail, _ := strings.Cut(got.Recording.ThumbnailURL, "/recordings/media/")
+		_, thumbnail, _ = strings.Cut(thumbnail, "/")
+		return strings.Join(append(all, thumbnail), ", ")
+	}
+	const all = "720p60 1280x720 720p60/playlist.m3u8, audio_only 0x0 audio_only/playlist.m3u8, media/latest_thumbnail/thumb.jpg"
+	if got := told(); got != "media/latest_thumbnail/thumb.jpg" {
+		t.Errorf("before there is media to play: %s", got)
+	}
+	f.spool[a] = recorder.Progress{Media: media, Playable: true}
+	if got := told(); got != all {
+		t.Errorf("while it goes on: %s", got)
+	}
+	f.must(f.store.DescribeRecording(t.Context(), a, media))
+	f.must(f.store.EndRecording(t.Context(), a, noon.Add(time.Minute), time.Minute))
+	delete(f.spool, a)
+	if got := told(); got != all {
+		t.Errorf("at the end: %s", got)
+	}
+	f.add(b, "one", noon)
+	var old struct{ Recording map[string]any }
+	if f.get("/v1/recordings/"+b, &old); old.Recording["renditions"] != nil || old.Recording["thumbnailUrl"] != nil {
+		t.Errorf("one of which nothing is known: %v", old)
 	}
 }
 

@@ -2,6 +2,7 @@ package recordings
 
 import (
 	"context"
+	"time"
 
 	"anabranch/internal/audit"
 	"anabranch/internal/resource"
@@ -16,11 +17,20 @@ type verifyRequest struct {
 }
 
 type verifyResponse struct {
-	Verified bool            `json:"verified"`
-	Objects  int             `json:"objects"`
-	Bytes    int64           `json:"bytes"`
-	Duration float64         `json:"duration"` // of what the playlist names, in seconds
-	Problems []audit.Problem `json:"problems"` // the first of them
+	Verified   bool                `json:"verified"`
+	Objects    int                 `json:"objects"`
+	Bytes      int64               `json:"bytes"`
+	Duration   float64             `json:"duration"` // of what the playlist names, in seconds
+	Renditions []verifiedRendition `json:"renditions"`
+	Thumbnails int                 `json:"thumbnails"`
+	Problems   []audit.Problem     `json:"problems"` // the first of them
+}
+
+// verifiedRendition tells of one rendition. That it has holes is no problem.
+type verifiedRendition struct {
+	Name   string  `json:"name"`
+	Bytes  int64   `json:"bytes"`
+	Absent float64 `json:"absent"` // seconds that lie in holes
 }
 
 // verify says what is wrong with a recording. Where its state changes meanwhile
@@ -37,10 +47,10 @@ func (s *Server) verify(ctx context.Context, in *verifyRequest) (*verifyResponse
 		}
 		subject := audit.Recording{Bucket: r.Bucket, Prefix: r.Prefix, State: r.State, Duration: r.Duration}
 		stored, open := s.Spool.Stored(r.ID)
-		subject.Open = open
+		subject.Open, subject.Stored = open, make(map[string][]audit.Object)
 		for _, o := range stored {
-			subject.Stored = append(subject.Stored, audit.Object{
-				Name: o.Name, Size: o.Size, Duration: o.Duration, Time: o.Time, Discontinuity: o.Discontinuity,
+			subject.Stored[o.Rendition] = append(subject.Stored[o.Rendition], audit.Object{
+				Name: o.Name, Size: o.Size, Duration: o.Duration, Time: o.Time, Discontinuity: o.Discontinuity, Gap: o.Size == 0,
 			})
 		}
 		report, err := audit.Run(ctx, s.Objects, subject, in.Deep)
@@ -52,9 +62,17 @@ func (s *Server) verify(ctx context.Context, in *verifyRequest) (*verifyResponse
 		if r, err = s.Store.Recording(ctx, in.ID); err == nil && r.State != was {
 			continue
 		}
-		return &verifyResponse{
+		out := &verifyResponse{
 			Verified: len(report.Problems) == 0, Objects: report.Objects, Bytes: report.Bytes,
-			Duration: float64(report.Duration.Milliseconds()) / 1000, Problems: append([]audit.Problem{}, report.Problems...),
-		}, err
+			Duration: seconds(report.Duration), Renditions: []verifiedRendition{}, Thumbnails: report.Thumbnails,
+			Problems: append([]audit.Problem{}, report.Problems...),
+		}
+		for _, r := range report.Renditions {
+			out.Renditions = append(out.Renditions, verifiedRendition{r.Name, r.Bytes, seconds(r.Absent)})
+		}
+		return out, err
 	}
 }
+
+// seconds is d to the millisecond.
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }

@@ -3,6 +3,7 @@ package recordings
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,12 +31,12 @@ func TestVerify(t *testing.T) {
 		return string(b)
 	}
 	path := "/v1/recordings/" + a + "/verify"
-	if status := f.get(path, &report); status != 200 || text() != `{"bytes":100,"duration":0,"objects":2,"problems":[],"verified":true}` {
+	if status := f.get(path, &report); status != 200 || text() != `{"bytes":100,"duration":0,"objects":2,"problems":[],"renditions":[],"thumbnails":0,"verified":true}` {
 		t.Errorf("whole: %d %s", status, text())
 	}
 	f.objects.content[r.Prefix+"/note"] = []byte("x")
 	if status := f.get(path+"?deep=true", &report); status != 200 ||
-		text() != `{"bytes":101,"duration":0,"objects":3,"problems":[{"code":"object-foreign","path":"note","message":"nothing tells of it"}],"verified":false}` {
+		text() != `{"bytes":101,"duration":0,"objects":3,"problems":[{"code":"object-foreign","path":"note","message":"nothing tells of it"}],"renditions":[],"thumbnails":0,"verified":false}` {
 		t.Errorf("with a problem: %d %s", status, text())
 	}
 	delete(f.objects.content, r.Prefix+"/note")
@@ -57,6 +58,41 @@ func TestVerify(t *testing.T) {
 	var got struct{ Message string }
 	if status := f.get(path, &got); status != 503 || got.Message != "bucket vod cannot be read now; the server's log says why" || !strings.Contains(f.log.String(), "10.0.0.1") {
 		t.Errorf("a store that is away: %d %s", status, got.Message)
+	}
+}
+
+// Every rendition is verified, and compared with the journal while there is one;
+// its holes are told, and are no problem.
+func TestVerifyRenditions(t *testing.T) {
+	f := newFixture(t)
+	f.spool[a] = recorder.Progress{}
+	r := f.add(a, "one", noon)
+	f.objects.content[r.Prefix+"/events/recording-started.json"] = []byte(`{"recording_status":"RECORDING_STARTED","media":{"hls":{"path":"media/hls",` +
+		`"playlist":"master.m3u8","renditions":[{"path":"720p30","playlist":"playlist.m3u8"},{"path":"audio_only","playlist":"playlist.m3u8"}]},` +
+		`"thumbnails":{"path":"media/thumbnails"}}}`)
+	entry := "#EXT-X-PROGRAM-DATE-TIME:2026-03-01T12:00:00Z\n#EXTINF:10.500,\n0.ts\n"
+	for name, content := range map[string]string{
+		"media/hls/master.m3u8":              "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720p30/playlist.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=1\naudio_only/playlist.m3u8\n",
+		"media/hls/720p30/playlist.m3u8":     "#EXTM3U\n" + entry,
+		"media/hls/720p30/0.ts":              "media",
+		"media/hls/audio_only/playlist.m3u8": "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-GAP\n" + entry,
+		"media/thumbnails/thumb0.jpg":        "picture",
+	} {
+		f.objects.content[r.Prefix+"/"+name] = []byte(content)
+	}
+	stored := recorder.Object{Rendition: "720p30", Name: "0.ts", Size: 5, Duration: 10500 * time.Millisecond, Time: noon}
+	hole := stored
+	hole.Rendition, hole.Size = "audio_only", 0
+	f.stored = []recorder.Object{stored, hole}
+	var report verifyResponse
+	path := "/v1/recordings/" + a + "/verify"
+	if status := f.get(path, &report); status != 200 || !report.Verified || report.Thumbnails != 1 || report.Duration != 10.5 ||
+		!slices.Equal(report.Renditions, []verifiedRendition{{"720p30", 5, 0}, {"audio_only", 0, 10.5}}) {
+		t.Errorf("%d %+v", status, report)
+	}
+	f.stored[1].Size = 7
+	if f.get(path, &report); len(report.Problems) != 1 || report.Problems[0].Path != "media/hls/audio_only/playlist.m3u8" {
+		t.Errorf("against the journal: %+v", report)
 	}
 }
 

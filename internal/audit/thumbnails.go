@@ -1,0 +1,100 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image/jpeg"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"anabranch/internal/objectstore"
+	"anabranch/internal/resource"
+)
+
+// maxThumbnail bounds a thumbnail, in bytes.
+const maxThumbnail = 8 << 20
+
+// checkThumbnails checks that the numbered thumbnails have no holes, and that
+// what is told of is there.
+func (a *audit) checkThumbnails(m *metadata, deep bool) error {
+	if m == nil {
+		return nil
+	}
+	due := m.Status != resource.RecordingStarted && !a.rec.Open // it is said that there are some
+	var all []string
+	if s := m.Media.Thumbnails; s != nil {
+		folder := s.Path + "/"
+		var numbers []int
+		for name := range a.sizes {
+			file, inside := strings.CutPrefix(name, folder)
+			if n := thumbnailNumber(file); inside && n >= 0 {
+				numbers = append(numbers, n)
+				all = append(all, name)
+			}
+		}
+		slices.Sort(numbers)
+		a.Thumbnails = len(numbers)
+		if due && len(numbers) == 0 {
+			a.problem(ObjectMissing, s.Path, "thumbnails are told of, and there are none")
+		}
+		next := 0
+		for _, n := range numbers {
+			// Of what is being written the list may be older at its beginning.
+			if n > next && !a.rec.Open {
+				a.problem(NumberGap, s.Path, "thumb%d.jpg comes behind %d", n, next-1)
+			}
+			next = n + 1
+		}
+	}
+	if s := m.Media.Latest; s != nil {
+		if _, there := a.sizes[s.Path]; there || due {
+			all = append(all, s.Path)
+		}
+	}
+	slices.Sort(all)
+	for _, name := range all {
+		a.checkObject(name, 0)
+		if deep && a.sizes[name] > 0 {
+			if err := a.readThumbnail(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// thumbnailNumber is that of thumb<N>.jpg, -1 for any other name.
+func thumbnailNumber(file string) int {
+	digits, prefixed := strings.CutPrefix(file, "thumb")
+	digits, suffixed := strings.CutSuffix(digits, ".jpg")
+	n, err := strconv.Atoi(digits)
+	if !prefixed || !suffixed || err != nil || n < 0 || strconv.Itoa(n) != digits {
+		return -1
+	}
+	return n
+}
+
+// readThumbnail reads a thumbnail to its end.
+func (a *audit) readThumbnail(name string) error {
+	piece, err := a.objects.Read(a.ctx, a.rec.Bucket, a.rec.Prefix+"/"+name, objectstore.Reading{})
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil // it was removed just now
+	}
+	if err != nil {
+		return err
+	}
+	defer piece.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(piece.Body, maxThumbnail+1))
+	if err != nil {
+		return fmt.Errorf("read object %s: %w", name, err)
+	}
+	if _, err := jpeg.DecodeConfig(bytes.NewReader(text)); err != nil {
+		a.problem(ThumbnailBroken, name, "it is not a JPEG: %v", err)
+	} else if !bytes.HasSuffix(text, []byte{0xFF, 0xD9}) { // the end of the image
+		a.problem(ThumbnailBroken, name, "it is torn off, or too large")
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"slices"
+
+	"anabranch/internal/media"
+	"anabranch/internal/metrics"
+)
+
+const (
+	thumbnailsPath      = "media/thumbnails"
+	latestThumbnailPath = "media/latest_thumbnail/thumb.jpg"
+	typeJPEG            = "image/jpeg"
+)
+
+// thumbnail says that the spool has one.
+type thumbnail struct {
+	N    int         `json:"n"`    // of its file in the spool
+	At   media.Ticks `json:"at"`   // of its picture, on the recording's media time, in 90 kHz ticks
+	Size int64       `json:"size"` // in bytes
+	Sum  uint32      `json:"sum"`  // CRC32C of the bytes
+}
+
+// thumbs is what is known of a recording's thumbnails.
+type thumbs struct {
+	spooled []thumbnail // those that are not stored, oldest first
+	newest  *thumbnail  // of all; its file stays when it is stored
+	next    int         // number of the next in the spool
+	stored  int         // how many the bucket has had
+	due     media.Ticks // the media time of the next
+	// elapsed is how much media there was, of a recording that keeps none. A kill
+	// loses what came behind the last thumbnail.
+	elapsed media.Ticks
+}
+
+func (t *thumbnail) apply(s *state) error {
+	if s.Thumbnails == nil || t.N < s.thumbs.next {
+		return fmt.Errorf("thumbnail %d comes out of order", t.N)
+	}
+	s.thumbs.spooled = append(s.thumbs.spooled, *t)
+	s.thumbs.newest, s.thumbs.next = t, t.N+1
+	s.thumbs.due = max(s.thumbs.due, s.Thumbnails.after(t.At))
+	s.thumbs.elapsed = max(s.thumbs.elapsed, t.At)
+	s.waiting += t.Size
+	return nil
+}
+
+// thumbnailDone lets go of a thumbnail in the spool.
+func (s *state) thumbnailDone(d *done) error {
+	i := slices.IndexFunc(s.thumbs.spooled, func(t thumbnail) bool { return t.N == d.N })
+	if i < 0 {
+		return fmt.Errorf("there is no thumbnail %d", d.N)
+	}
+	s.waiting -= s.thumbs.spooled[i].Size
+	s.thumbs.spooled = slices.Delete(s.thumbs.spooled, i, i+1)
+	if d.What == storedThumbnail {
+		s.thumbs.stored++
+	}
+	return nil
+}
+
+// thumbnailName is a thumbnail that is stored, empty when none is: one from the
+// middle, as streams often begin and end with nothing to see.
+func (s *state) thumbnailName() string {
+	switch {
+	case s.thumbs.stored == 0:
+		return ""
+	case s.Thumbnails.Sequential:
+		return sequentialName(s.thumbs.stored / 2)
+	}
+	return latestThumbnailPath
+}
+
+// sequentialName is where the n-th thumbnail is stored. They are counted as they
+// are stored, so one that the spool has lost leaves no hole.
+func sequentialName(n int) string { return fmt.Sprintf("%s/thumb%d.jpg", thumbnailsPath, n) }
+
+// thumbnailMetadata tells of one thumbnail, or the folder of many.
+type thumbnailMetadata struct {
+	Path   string `json:"path"`
+	Height int    `json:"resolution_height"`
+	Width  int    `json:"resolution_width"`
+}
+
+// thumbnailMetadata is what metadata tells of the thumbnails: at the start of
+// those that are to come, later only if some did.
+func (s *state) thumbnailMetadata(start bool) (sequential, latest *thumbnailMetadata) {
+	t := s.Thumbnails
+	if t == nil || !start && s.thumbs.stored == 0 {
+		return nil, nil
+	}
+	if t.Sequential {
+		sequential = &thumbnailMetadata{thumbnailsPath, t.Height, t.Width}
+	}
+	if t.Latest {
+		latest = &thumbnailMetadata{latestThumbnailPath, t.Height, t.Width}
+	}
+	return sequential, latest
+}
+
+// recoverThumbnails lets go of the thumbnails that did not reach the disk.
+func (rec *recording) recoverThumbnails() error {
+	for _, t := range slices.Clone(rec.thumbs.spooled) {
+		if _, err := rec.readThumbnail(&t); err == nil {
+			continue
+		}
+		if err := rec.record(&done{What: droppedThumbnail, N: t.N}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readThumbnail reads a thumbnail from the spool.
+func (rec *recording) readThumbnail(t *thumbnail) ([]byte, error) {
+	file, err := rec.fs.OpenFile(rec.thumbnailPath(t.N), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read thumbnail: %w", err)
+	}
+	defer file.Close()
+	jpeg := make([]byte, t.Size)
+	if _, err := io.ReadFull(file, jpeg); err != nil {
+		return nil, fmt.Errorf("read thumbnail: %w", err)
+	}
+	if crc32.Checksum(jpeg, castagnoli) != t.Sum {
+		return nil, errors.New("read thumbnail: it is not what was written")
+	}
+	return jpeg, nil
+}
+
+// storeThumbnail stores the oldest thumbnail in the spool, or lets it go where only
+// the latest is wanted and a later one is there. Its file stays until the next is
+// stored: see [Recorder.Poster].
+func (rec *recording) storeThumbnail(ctx context.Context) error {
+	rec.trySync() // what is stored must be known after a power cut, as with objects
+	rec.mu.Lock()
+	t, latest, n := rec.thumbs.spooled[0], len(rec.thumbs.spooled) == 1, rec.thumbs.stored
+	rec.mu.Unlock()
+
+	what := droppedThumbnail
+	if rec.Thumbnails.Sequential || latest {
+		jpeg, err := rec.readThumbnail(&t)
+		if err != nil {
+			metrics.RecordingThumbnailsLost.Inc()
+			rec.log.Warn("thumbnail is missing from the spool and left out", "error", err)
+		} else if err := rec.putThumbnail(ctx, jpeg, n, latest); err != nil {
+			return err
+		} else {
+			what = storedThumbnail
+		}
+	}
+	if rec.did(done{What: what, N: t.N}) {
+		_ = rec.fs.Remove(rec.thumbnailPath(t.N - 1)) // if it is there
+	}
+	return nil
+}
+
+// putThumbnail stores the n-th thumbnail where it is wanted.
+func (rec *recording) putThumbnail(ctx context.Context, jpeg []byte, n int, latest bool) error {
+	if rec.Thumbnails.Sequential {
+		if err := rec.put(ctx, sequentialName(n), typeJPEG, bytes.NewReader(jpeg), int64(len(jpeg))); err != nil {
+			return err
+		}
+	}
+	if rec.Thumbnails.Latest && latest {
+		return rec.put(ctx, latestThumbnailPath, typeJPEG, bytes.NewReader(jpeg), int64(len(jpeg)))
+	}
+	return nil
+}
