@@ -102,6 +102,40 @@
     return ahead === null || Number.isNaN(at) ? null : (serverNow() - at) / 1000;
   }
 
+  // --- the choice of quality ----------------------------------------------
+
+  const quality = document.getElementById('quality');
+  let wanted = ''; // what was chosen, through all attempts; '' leaves it to the player
+
+  // Its shorter side, and how many pictures a second, where that is more than
+  // people expect.
+  const nameOf = ({ width, height, frameRate }) =>
+    height ? `${Math.min(width, height)}p${frameRate > 36 ? Math.round(frameRate) : ''}` : 'sound';
+
+  // Lists the player's levels, best first, where there is a choice.
+  function offerLevels() {
+    const names = hls.levels.map(nameOf).reverse();
+    quality.replaceChildren(new Option('Auto', ''), ...names.map((name) => new Option(name, name)));
+    quality.value = names.includes(wanted) ? wanted : '';
+    quality.closest('div').hidden = names.length < 2;
+    tellLevel();
+  }
+
+  // Says what the player has chosen by itself.
+  function tellLevel() {
+    const level = hls.autoLevelEnabled && hls.levels[hls.currentLevel];
+    quality.options[0].text = level ? `Auto (${nameOf(level)})` : 'Auto';
+  }
+
+  const levelWanted = () => hls.levels.findIndex((level) => nameOf(level) === wanted); // -1 is auto
+
+  quality.addEventListener('change', () => {
+    wanted = quality.value;
+    if (!hls) return;
+    hls.nextLevel = levelWanted();
+    tellLevel();
+  });
+
   // --- one attempt with hls.js --------------------------------------------
 
   // Servers restart and networks fail: no answer, and answers that blame the
@@ -233,7 +267,14 @@
 
       player.loadSource(source);
       player.attachMedia(video);
-      player.once(Hls.Events.MANIFEST_PARSED, start);
+      player.on(Hls.Events.LEVELS_UPDATED, offerLevels);
+      player.on(Hls.Events.LEVEL_SWITCHED, tellLevel);
+      player.once(Hls.Events.MANIFEST_PARSED, () => {
+        video.poster = new URL('poster.jpg', player.levels[0].uri).href; // until the picture moves
+        offerLevels();
+        if (levelWanted() >= 0) player.loadLevel = levelWanted();
+        start();
+      });
     });
   }
 

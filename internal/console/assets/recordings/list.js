@@ -1,5 +1,5 @@
 // The list of recordings, newest first, a page at a time.
-import { list } from './service.js';
+import { list, mediaURL } from './service.js';
 import { clockOf, momentOf, utcOf } from './words.js';
 
 const $ = (id) => document.getElementById(id);
@@ -28,6 +28,15 @@ export function setTime(element, told) {
   element.dateTime = told;
   element.textContent = momentOf(date);
   element.title = utcOf(date);
+}
+
+// Shows a picture of a recording, if there is one. It is signed for, at another
+// address now and then, so its name tells whether it is another.
+function showStill(image, url = '') {
+  const name = url.split('/').slice(-2).join('/');
+  if (name === (image.dataset.name ?? '')) return;
+  image.dataset.name = name;
+  image.src = mediaURL(url);
 }
 
 // What goes on below or over the list.
@@ -121,8 +130,13 @@ export class List {
         row[name] = row.link.appendChild(document.createElement(tag));
         row[name].className = name;
       }
+      row.still = row.link.appendChild(new Image());
+      row.still.className = 'still';
+      row.still.alt = '';
+      row.still.loading = 'lazy';
       this.#rows.set(recording.id, row);
     }
+    showStill(row.still, recording.thumbnailUrl);
     badge(row.badge, recording.state);
     row.name.textContent = nameOf(recording);
     setTime(row.began, recording.startedAt);

@@ -5,6 +5,8 @@
 //
 // An attempt is one hls.js, or one source of the browser's own player. What it
 // cannot mend by itself (the server was restarted, the URL has expired) ends it.
+import { QualityMenu } from './quality.js';
+import { mediaURL } from './service.js';
 import { PartList, TimeBar } from './timebar.js';
 import { Timeline } from './timeline.js';
 import { clockOf, momentOf, timeOf } from './words.js';
@@ -33,6 +35,7 @@ export class Player {
   errors = []; // the newest, for diagnosis
   #bar = new TimeBar($('bar'), (time) => this.seek(time));
   #parts = new PartList($('parts'), (time) => this.seek(time));
+  #quality = new QualityMenu($('quality'));
   #life = new AbortController(); // of what is open
 
   constructor() {
@@ -99,6 +102,7 @@ export class Player {
     this.#life.abort();
     this.#life = new AbortController();
     this.recording = null;
+    this.#quality.reset();
     video.removeAttribute('src');
     video.load();
     this.#learn('');
@@ -111,13 +115,9 @@ export class Player {
     if (again) video.play().catch(() => {});
   }
 
-  // The media on this page's own origin: the URL has the server's public
-  // address, and a proxy may have put the page somewhere else.
   #url() {
     const { playbackUrl } = this.recording;
-    if (!playbackUrl) return '';
-    const { pathname } = new URL(playbackUrl, location.href);
-    return new URL(pathname.slice(pathname.indexOf('/recordings/media/') + 1), document.baseURI).href;
+    return playbackUrl ? mediaURL(playbackUrl) : '';
   }
 
   // The last place from where playing goes on without waiting for the playlist.
@@ -137,6 +137,7 @@ export class Player {
         over({ why, at, paused });
       };
       signal.addEventListener('abort', () => end(''), { once: true });
+      this.#quality.follow(hls);
       hls.on(Hls.Events.LEVEL_LOADED, (_event, { details }) => this.#learn(details.m3u8));
       hls.on(Hls.Events.ERROR, (_event, e) => {
         const code = e.response?.code;

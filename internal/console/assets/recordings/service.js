@@ -80,3 +80,11 @@ export async function find(id) {
   if (!/^[a-zA-Z0-9-]{1,64}$/.test(id)) throw new Refusal(404, 'ResourceNotFoundException');
   return (await get(`recordings/${id}`)).recording;
 }
+
+// Where a recording's media is on this page's own origin: the URL that the API
+// tells has the server's public address, and a proxy may have put the page
+// somewhere else.
+export function mediaURL(url) {
+  const { pathname } = new URL(url, location.href);
+  return new URL(pathname.slice(pathname.indexOf('/recordings/media/') + 1), document.baseURI).href;
+}
