@@ -123,18 +123,22 @@ func recordTo(arn string) func(*ivs.CreateChannelInput) {
 }
 
 // newRecordingConfiguration makes the bucket and a configuration that can be
-// used.
-func (s *server) newRecordingConfiguration(window time.Duration) (arn string) {
+// used. It has no thumbnails, unless adjust says otherwise.
+func (s *server) newRecordingConfiguration(window time.Duration, adjust ...func(*ivs.CreateRecordingConfigurationInput)) (arn string) {
 	s.t.Helper()
 	_, err := s.s3().CreateBucket(s.t.Context(), &s3.CreateBucketInput{Bucket: &s.bucket})
 	if err != nil && !isA[*s3types.BucketAlreadyOwnedByYou](err) {
 		s.t.Fatal(err)
 	}
-	made, err := s.ivs().CreateRecordingConfiguration(s.t.Context(), &ivs.CreateRecordingConfigurationInput{
+	in := &ivs.CreateRecordingConfigurationInput{
 		DestinationConfiguration:        &types.DestinationConfiguration{S3: &types.S3DestinationConfiguration{BucketName: &s.bucket}},
 		RecordingReconnectWindowSeconds: int32(window / time.Second),
 		ThumbnailConfiguration:          &types.ThumbnailConfiguration{RecordingMode: types.RecordingModeDisabled},
-	})
+	}
+	for _, f := range adjust {
+		f(in)
+	}
+	made, err := s.ivs().CreateRecordingConfiguration(s.t.Context(), in)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -42,11 +42,14 @@ func (s series) mean() (sum float64) {
 }
 
 // waitPlayable waits until a player would find media, and returns the URL of
-// the Media Playlist.
+// the first rendition's Media Playlist.
 func (c *channel) waitPlayable() (url string) {
 	c.server.t.Helper()
-	eventually(c.server.t, 20*time.Second, "the channel can be played", func() (err error) {
-		_, url, err = c.livePlaylist(c.server.t.Context())
+	eventually(c.server.t, 20*time.Second, "the channel can be played", func() error {
+		all, err := c.variants(c.server.t.Context(), "")
+		if err == nil {
+			url = all[0]["URI"]
+		}
 		return err
 	})
 	return url

@@ -5,15 +5,26 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ivs/types"
 )
 
 // BenchmarkGlass measures how old a picture is when a viewer sees it: from its
 // making, before the encoder, to its showing by hls.js on the watch page in
-// Chromium, all on one machine.
+// Chromium, all on one machine. Where the stream is transcoded its parts wait for
+// the other renditions.
 func BenchmarkGlass(b *testing.B) {
-	s := startServer(b)
-	c := s.newChannel()
-	publishClock(b, c.rtmp())
+	b.Run("BASIC", func(b *testing.B) { benchGlass(b, startServer(b), types.ChannelTypeBasicChannelType) })
+	b.Run("STANDARD", func(b *testing.B) {
+		benchGlass(b, startServer(b, "--transcode-capacity", "1"), types.ChannelTypeStandardChannelType)
+	})
+}
+
+func benchGlass(b *testing.B, s *server, kind types.ChannelType) {
+	b.Helper()
+	c := s.newChannel(of(kind, ""))
+	stop := publishClock(b, c.rtmp())
+	defer stop()
 	c.waitPlayable()
 	seen := watchGlass(b, "http://"+s.at.HTTP+"/watch/"+c.id(), 1, 5*time.Second, benchTime())
 
@@ -31,7 +42,7 @@ func BenchmarkGlass(b *testing.B) {
 	if len(glass) == 0 {
 		b.Fatalf("no picture could be read: %+v", seen)
 	}
-	table := "| glass to glass, hls.js in Chromium | p50 s | p95 s | most s |\n|---|--:|--:|--:|\n"
+	table := "| glass to glass, " + string(kind) + ", hls.js in Chromium | p50 s | p95 s | most s |\n|---|--:|--:|--:|\n"
 	for _, row := range []struct {
 		name string
 		s    series

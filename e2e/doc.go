@@ -12,6 +12,10 @@
 // Every stream has a viewer, which follows it as players do and fails the test
 // where a rule of Low-Latency HLS is broken: see package hls.
 //
+// Servers transcode where a test is about that. A machine may be too slow for it,
+// and then the server tells of gaps: that is no fault. Where nothing may be
+// missing, the test is made again in slow motion.
+//
 // These tests know the program only from outside: they import none of its
 // packages, and what they read of its files is what an operator sees. They run
 // in real time. Nothing waits for a while and hopes: a wait polls for what it
@@ -27,7 +31,8 @@
 //	ARTIFACTS   a folder for screenshots and logs; a temporary one when not set
 //	INPUT       the inputs to try, by a part of their names; all when not set
 //	SOAK        how long to watch one stream; a minute and a bit when not set
-//	KILLS       how often each server of TestKill is killed; 4 times when not set
-//	SEED        the first of TestKill's seeds; another each time when not set
+//	KILLS       how often each server of TestKill is killed, and the ffmpeg of that
+//	            of TestLadderChaos; 4 times when not set
+//	SEED        the first of these tests' seeds; another each time when not set
 //	BENCHTIME   how long a benchmark measures
 package e2e

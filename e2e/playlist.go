@@ -61,21 +61,37 @@ func fetchPlaylist(ctx context.Context, url string) (*hls.Playlist, error) {
 // livePlaylist asks for the channel's Multivariant Playlist, as a player does,
 // and returns what it tells of its only rendition, and the URL of that.
 func (c *channel) livePlaylist(ctx context.Context) (variant hls.Attributes, address string, err error) {
-	text, err := get(ctx, *c.PlaybackUrl)
+	all, err := c.variants(ctx, "")
 	if err != nil {
 		return nil, "", err
 	}
+	if len(all) != 1 {
+		return nil, "", fmt.Errorf("no multivariant playlist of one rendition: %v", all)
+	}
+	return all[0], all[0]["URI"], nil
+}
+
+// variants asks for the channel's Multivariant Playlist with a query, and returns
+// what it tells of its renditions, each with the URL of its playlist as URI.
+func (c *channel) variants(ctx context.Context, query string) ([]hls.Attributes, error) {
+	text, err := get(ctx, *c.PlaybackUrl+query)
+	if err != nil {
+		return nil, err
+	}
 	all, err := hls.ParseMultivariant(string(text))
-	if err != nil || len(all) != 1 {
-		return nil, "", fmt.Errorf("no multivariant playlist of one rendition: %w\n%s", err, text)
+	if err != nil {
+		return nil, fmt.Errorf("multivariant playlist: %w\n%s", err, text)
 	}
 	base, err := url.Parse(*c.PlaybackUrl)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	u, err := base.Parse(all[0]["URI"])
-	if err != nil {
-		return nil, "", err
+	for _, v := range all {
+		u, err := base.Parse(v["URI"])
+		if err != nil {
+			return nil, err
+		}
+		v["URI"] = u.String()
 	}
-	return all[0], u.String(), nil
+	return all, nil
 }

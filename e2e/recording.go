@@ -127,40 +127,65 @@ func (r recording) files(t testing.TB) (names []string) {
 // master is the path of the Multivariant Playlist.
 func (r recording) master() string { return filepath.Join(r.dir, "media", "hls", "master.m3u8") }
 
-// check looks at everything in a recording that has ended, and returns what
-// its media playlist lists.
+// check looks at everything in a recording that has ended, and returns what its
+// media playlist lists: the first rendition's, if there are several.
 func (r recording) check(t testing.TB) *hls.Playlist {
 	t.Helper()
 	m, err := r.metadata("recording-ended.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Status != "RECORDING_ENDED" || m.EndedAt < m.StartedAt || len(m.Media.HLS.Renditions) != 1 {
+	if m.Status != "RECORDING_ENDED" || m.EndedAt < m.StartedAt || len(m.Media.HLS.Renditions) == 0 {
 		t.Fatalf("recording-ended.json: %+v", m)
 	}
-	rendition := m.Media.HLS.Renditions[0]
-	folder := m.Media.HLS.Path + "/" + rendition.Path
+	want := []string{
+		"events/ivs-check", "events/recording-started.json", "events/recording-ended.json",
+		m.Media.HLS.Path + "/" + m.Media.HLS.Playlist,
+	}
+	if m.Media.HLS.ByteRange != "" {
+		want = append(want, m.Media.HLS.Path+"/"+m.Media.HLS.ByteRange)
+	}
+	var first *hls.Playlist
+	for i, rendition := range m.Media.HLS.Renditions {
+		folder := m.Media.HLS.Path + "/" + rendition.Path
+		p := r.mediaPlaylist(t, folder+"/"+rendition.Playlist)
+		if told := time.Duration(m.Media.HLS.DurationMS) * time.Millisecond; (told - p.Duration()).Abs() > 50*time.Millisecond {
+			t.Errorf("recording-ended.json tells %v, the playlist of %s %v", told, rendition.Path, p.Duration())
+		}
+		want = append(want, folder+"/"+rendition.Playlist)
+		if rendition.ByteRange != "" {
+			want = append(want, folder+"/"+rendition.ByteRange)
+			r.checkByteRanges(t, folder, rendition.ByteRange, p)
+		}
+		for _, name := range checkObjects(t, p) {
+			want = append(want, folder+"/"+name)
+		}
+		if i == 0 {
+			first = p
+		} else if d := cuts(first.Segments, p.Segments); d != "" {
+			t.Errorf("%s is not cut as the rendition before it: %s", rendition.Path, d)
+		}
+	}
+	slices.Sort(want)
+	if got := r.files(t); !slices.Equal(got, slices.Compact(want)) {
+		t.Errorf("the prefix holds\n%v\nbut its playlists name\n%v", got, want)
+	}
+	return first
+}
 
-	p := r.mediaPlaylist(t, folder+"/"+rendition.Playlist)
+// checkObjects checks what a rendition's playlist tells of its objects, and
+// returns their names and those of init sections.
+func checkObjects(t testing.TB, p *hls.Playlist) (names []string) {
+	t.Helper()
 	if !p.Ended || !p.Event {
 		t.Errorf("this is no event that is over:\n%s", p.Text)
 	}
-	if told := time.Duration(m.Media.HLS.DurationMS) * time.Millisecond; (told - p.Duration()).Abs() > 50*time.Millisecond {
-		t.Errorf("recording-ended.json tells %v, the playlist %v", told, p.Duration())
-	}
-
-	want := []string{
-		"events/ivs-check", "events/recording-started.json", "events/recording-ended.json",
-		m.Media.HLS.Path + "/" + m.Media.HLS.Playlist, folder + "/" + rendition.Playlist,
-	}
-	if rendition.ByteRange != "" {
-		want = append(want, m.Media.HLS.Path+"/"+m.Media.HLS.ByteRange, folder+"/"+rendition.ByteRange)
-		r.checkByteRanges(t, folder, rendition.ByteRange, p)
-	}
 	for i, s := range p.Segments {
-		want = append(want, folder+"/"+s.URI)
+		if !s.Gap {
+			names = append(names, s.URI)
+		}
 		if s.Init != "" {
-			want = append(want, folder+"/"+s.Init)
+			names = append(names, s.Init)
 		}
 		if !strings.HasPrefix(s.URI, fmt.Sprintf("%d.", i)) {
 			t.Errorf("segment %d is named %s", i, s.URI)
@@ -169,11 +194,21 @@ func (r recording) check(t testing.TB) *hls.Playlist {
 			t.Errorf("%s lasts %v, the target duration is %v", s.URI, s.Duration, p.Target)
 		}
 	}
-	slices.Sort(want)
-	if got := r.files(t); !slices.Equal(got, slices.Compact(want)) {
-		t.Errorf("the prefix holds\n%v\nbut its playlists name\n%v", got, want)
+	return names
+}
+
+// cuts says where two lists of segments are not cut at the same instants, "" when
+// they are.
+func cuts(a, b []hls.Segment) string {
+	if len(a) != len(b) {
+		return fmt.Sprintf("%d segments are %d", len(a), len(b))
 	}
-	return p
+	for i, s := range a {
+		if z := b[i]; s.Number != z.Number || s.Duration != z.Duration || !s.Time.Equal(z.Time) || s.Discontinuity != z.Discontinuity {
+			return fmt.Sprintf("%s is %s", &s, &z)
+		}
+	}
+	return ""
 }
 
 func (r recording) mediaPlaylist(t testing.TB, name string) *hls.Playlist {
@@ -199,6 +234,9 @@ func (r recording) checkByteRanges(t testing.TB, folder, name string, whole *hls
 	}
 	ends := map[string]int64{}
 	for _, s := range p.Segments {
+		if s.Gap {
+			continue
+		}
 		if s.Offset != ends[s.URI] {
 			t.Errorf("%s: a piece of %s begins at %d, the one before ended at %d", name, s.URI, s.Offset, ends[s.URI])
 		}

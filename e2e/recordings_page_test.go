@@ -22,26 +22,28 @@ type shelf struct{ *chromium }
 
 // shelved is what it shows.
 type shelved struct {
-	Marked   bool // the page is the one that was opened
-	Door     bool // it wants an access key
-	Refused  string
-	Status   string
-	Rows     [][]string // what each row of the list says
-	State    string     // of the recording that plays
-	Curtain  string     // what is told over the picture
-	When     string     // the wall clock at the picture
-	Tip      string     // what the time bar tells of the place pointed to
-	Command  string     // that exports
-	Parts    []string
-	Marks    []float64 // the joins on the time bar, from 0 to 1
-	Time     float64   // of the video in seconds
-	Paused   bool
-	Duration float64 // of the recording in seconds
-	Ended    bool    // nothing will be added
-	KeptKeys int     // entries in the browser's storage
-	Longest  float64 // seconds without a new position, when it was watched
-	Errors   []string
-	Problems []string
+	Marked    bool // the page is the one that was opened
+	Door      bool // it wants an access key
+	Refused   string
+	Status    string
+	Rows      [][]string // what each row of the list says
+	State     string     // of the recording that plays
+	Curtain   string     // what is told over the picture
+	When      string     // the wall clock at the picture
+	Tip       string     // what the time bar tells of the place pointed to
+	Command   string     // that exports
+	Parts     []string
+	Marks     []float64 // the joins on the time bar, from 0 to 1
+	Qualities []string  // that are offered
+	Height    int       // of the picture, in pixels
+	Time      float64   // of the video in seconds
+	Paused    bool
+	Duration  float64 // of the recording in seconds
+	Ended     bool    // nothing will be added
+	KeptKeys  int     // entries in the browser's storage
+	Longest   float64 // seconds without a new position, when it was watched
+	Errors    []string
+	Problems  []string
 }
 
 func (b shelf) do(command string, values ...any) (now shelved) {

@@ -25,7 +25,7 @@ type server struct {
 	t     testing.TB
 	dir   string
 	at    endpoints
-	flags []string // besides those of every server
+	flags []string // besides, or instead of, those of every server: see launch
 	// storage is where it records to, nil for its own.
 	storage *storage
 	bucket  string
@@ -81,7 +81,8 @@ func (s *server) start() {
 // ready is the file that a server writes when it is ready.
 func (s *server) ready() string { return filepath.Join(s.dir, "endpoints.json") }
 
-// launch starts the process.
+// launch starts the process. Every channel delivers its source alone, unless the
+// server's own flags say otherwise.
 func (s *server) launch() {
 	s.t.Helper()
 	if err := os.Remove(s.ready()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -93,7 +94,7 @@ func (s *server) launch() {
 	}
 	defer log.Close()
 
-	cmd := exec.Command(program, append([]string{"serve", "--data-dir", s.dir, "--public-host", "127.0.0.1", "--log-level", "debug",
+	cmd := exec.Command(program, append([]string{"serve", "--data-dir", s.dir, "--public-host", "127.0.0.1", "--log-level", "debug", "--transcode-capacity", "0",
 		"--http-addr", s.at.HTTP, "--rtmp-addr", s.at.RTMP, "--rtmps-addr", s.at.RTMPS, "--s3-addr", s.at.S3, "--admin-addr", s.at.Admin},
 		s.flags...)...)
 	if s.storage != nil {

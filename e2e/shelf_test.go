@@ -44,6 +44,12 @@ type listed struct {
 	Fragments            int
 	PlaybackURL          string
 	ByteRangePlaybackURL string
+	Renditions           []struct {
+		Name          string
+		Width, Height int
+		PlaybackURL   string
+	}
+	ThumbnailURL string
 }
 
 // shelf lists the server's recordings.

@@ -185,6 +185,14 @@ func serveBucket(t *testing.T, folder string) string {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		objects.ServeHTTP(w, r)
 	})
+	servePages(mux)
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// servePages adds the pages that play what they are asked for.
+func servePages(mux *http.ServeMux) {
 	const page = `<!DOCTYPE html><video muted playsinline></video>`
 	mux.HandleFunc("/page/native", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, page) })
 	mux.HandleFunc("/page/hls", func(w http.ResponseWriter, _ *http.Request) {
@@ -193,9 +201,6 @@ func serveBucket(t *testing.T, folder string) string {
 	mux.HandleFunc("/page/hls.js", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, "../internal/console/assets/vendor/hls.min.js")
 	})
-	s := httptest.NewServer(mux)
-	t.Cleanup(s.Close)
-	return s.URL
 }
 
 // showing is a picture that a tool showed, and when, in seconds from the

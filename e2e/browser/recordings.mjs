@@ -12,6 +12,7 @@
 //   {"do": "key", "selector": …, "text": …}       a key, on what has the selector
 //   {"do": "point", "at": …}                      to a place on the time bar, from 0 to 1
 //   {"do": "seek", "at": …}                       a click there
+//   {"do": "select", "selector": …, "text": …}    an option, by its value
 //   {"do": "refuse"}                              the next request for media, with 403
 //   {"do": "watch", "seconds": …}                 for so long, how the picture moves
 //   {"do": "picture", "file": …, "width": …, "height": …}
@@ -53,6 +54,7 @@ const commands = {
   load: () => page.reload(),
   fill: ({ selector, text }) => page.fill(selector, text),
   click: ({ selector }) => page.click(selector),
+  select: ({ selector, text }) => page.selectOption(selector, text),
   key: ({ selector, text }) => page.press(selector, text),
   point: async ({ at }) => page.mouse.move(...await barAt(at)),
   seek: async ({ at }) => page.mouse.click(...await barAt(at)),
@@ -100,6 +102,8 @@ const look = () => page.evaluate(() => {
       const box = mark.getBoundingClientRect();
       return (box.left + box.width / 2 - left) / width;
     }),
+    qualities: $('quality').checkVisibility() ? [...$('quality').options].map((option) => option.text) : [],
+    height: $('video').videoHeight,
     time: $('video').currentTime,
     paused: $('video').paused,
     duration: timeline?.duration ?? 0,

@@ -4,19 +4,24 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Checker watches one live stream. Its methods may be called from any
-// goroutine, Run once.
+// Checker watches one live stream, in all its renditions. Its methods may be
+// called from any goroutine, Run once.
 type Checker struct {
 	cfg Config
+	// parent has a checker for each of its renditions, which complains to it.
+	// It is nil for that of the stream.
+	parent *Checker
+	name   string // of the rendition
 
 	mu         sync.Mutex
 	complaints []Complaint
 	known      map[string]bool // complaints by what they say
-	first      *rendition      // nil before there is one
+	renditions []*Rendition    // as they came, the first variant's first
 }
 
 // Config says what to watch.
@@ -32,21 +37,25 @@ type Config struct {
 	Latency time.Duration
 	// Keep makes the checker keep all media, for [Checker.Media].
 	Keep bool
-	// Sample, if not nil, is called with each sample of parts and segments, in
-	// order of each track, each once.
+	// Sample, if not nil, is called with each sample of the first rendition's
+	// parts and segments, in order of each track, each once.
 	Sample func(Sample)
 }
 
 // Complaint is a rule that was broken.
 type Complaint struct {
-	Section string // of the rule, such as "RFC 8216bis §4.4.4.9"
-	Version string // the playlist's, by what came next in it; may be empty
-	Line    string // of the playlist; may be empty
-	Text    string
+	Rendition string // whose playlist it is; empty if it is that of the stream
+	Section   string // of the rule, such as "RFC 8216bis §4.4.4.9"
+	Version   string // the playlist's, by what came next in it; may be empty
+	Line      string // of the playlist; may be empty
+	Text      string
 }
 
 func (c Complaint) String() string {
 	s := c.Section + ": " + c.Text
+	if c.Rendition != "" {
+		s = c.Rendition + ": " + s
+	}
 	if c.Version != "" {
 		s += " (in the playlist before " + c.Version + ")"
 	}
@@ -78,30 +87,52 @@ func (c *Checker) Run(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	var all sync.WaitGroup
-	var renditions []*rendition
-	for _, v := range m.variants {
-		r := newRendition(c, v)
-		renditions = append(renditions, r)
-		c.mu.Lock()
-		if c.first == nil {
-			c.first = r
-		}
-		c.mu.Unlock()
-		all.Go(func() { r.run(ctx) })
-	}
 	following, cancel := context.WithCancel(ctx)
-	all.Go(func() {
-		for _, r := range renditions {
-			select {
-			case <-r.ended:
-			case <-ctx.Done():
-			}
-		}
-		cancel()
-	})
-	all.Go(func() { c.followMultivariant(following, renditions) })
+	defer cancel()
+	var all sync.WaitGroup
+	watch := func(v variant) {
+		r := c.add(v)
+		all.Go(func() {
+			defer func() {
+				if c.over() {
+					cancel()
+				}
+			}()
+			r.run(ctx)
+		})
+	}
+	for _, v := range m.variants {
+		watch(v)
+	}
+	all.Go(func() { c.followMultivariant(following, watch) })
 	all.Wait()
+}
+
+// add notes another rendition.
+func (c *Checker) add(v variant) *Rendition {
+	own := New(c.cfg)
+	own.parent, own.name = c, v.name()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.renditions) > 0 {
+		own.cfg.Sample = nil
+	}
+	r := newRendition(own, v)
+	c.renditions = append(c.renditions, r)
+	return r
+}
+
+// sisters says whether a rendition, whose checker this is, has others beside it.
+func (c *Checker) sisters() bool { return len(c.parent.Renditions()) > 1 }
+
+// over says whether all renditions have ended.
+func (c *Checker) over() bool {
+	for _, r := range c.Renditions() {
+		if !r.history.over() {
+			return false
+		}
+	}
+	return true
 }
 
 // Complaints are what was found so far.
@@ -111,11 +142,18 @@ func (c *Checker) Complaints() []Complaint {
 	return append([]Complaint(nil), c.complaints...)
 }
 
+// Renditions are those that there have been so far, the first variant's first.
+func (c *Checker) Renditions() []*Rendition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.renditions)
+}
+
 // Newest is the newest version of the first rendition's playlist, nil before
 // there is one.
 func (c *Checker) Newest() *Playlist {
-	if r := c.rendition(); r != nil {
-		return r.history.newestVersion()
+	if r := c.first(); r != nil {
+		return r.Newest()
 	}
 	return nil
 }
@@ -123,41 +161,44 @@ func (c *Checker) Newest() *Playlist {
 // PlaylistURL is where the first rendition's playlist is, "" before there is
 // one.
 func (c *Checker) PlaylistURL() string {
-	if r := c.rendition(); r != nil {
+	if r := c.first(); r != nil {
 		return r.url
 	}
 	return ""
 }
 
-// Seen is the duration of the media that was fetched and looked at.
+// Seen is the duration of the first rendition's media that was fetched and
+// looked at.
 func (c *Checker) Seen() time.Duration {
-	if r := c.rendition(); r != nil {
-		return r.media.seen()
+	if r := c.first(); r != nil {
+		return r.Seen()
 	}
 	return 0
 }
 
-// Joins is how many discontinuities the playlist told of, but for the first
-// segment's.
+// Joins is how many discontinuities the first rendition's playlist told of, but
+// for the first segment's.
 func (c *Checker) Joins() int {
-	if r := c.rendition(); r != nil {
+	if r := c.first(); r != nil {
 		return r.history.joins()
 	}
 	return 0
 }
 
-// Media are all segments, each run of them behind its init section.
+// Media are all segments of the first rendition, each run of them behind its
+// init section.
 func (c *Checker) Media() [][]byte {
-	if r := c.rendition(); r != nil {
-		return r.media.kept()
+	if r := c.first(); r != nil {
+		return r.Media()
 	}
 	return nil
 }
 
-func (c *Checker) rendition() *rendition {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.first
+func (c *Checker) first() *Rendition {
+	if all := c.Renditions(); len(all) > 0 {
+		return all[0]
+	}
+	return nil
 }
 
 // complain notes a broken rule of the RFC's section.
@@ -166,20 +207,25 @@ func (c *Checker) complain(section string, p *Playlist, line, format string, arg
 	if p != nil {
 		made.Version = p.next().String()
 	}
-	c.add(made)
+	c.note(made)
 }
 
 // promise notes that something is broken which no RFC demands, or another
 // standard does.
 func (c *Checker) promise(of, line, format string, args ...any) {
-	c.add(Complaint{Section: of, Line: line, Text: fmt.Sprintf(format, args...)})
+	c.note(Complaint{Section: of, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
-// add keeps the first of those that say the same of other versions.
-func (c *Checker) add(made Complaint) {
+// note keeps the first of those that say the same of other versions.
+func (c *Checker) note(made Complaint) {
+	if c.parent != nil {
+		made.Rendition = c.name
+		c.parent.note(made)
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if id := made.Section + made.Text; !c.known[id] && len(c.complaints) < maxComplaints {
+	if id := made.Rendition + made.Section + made.Text; !c.known[id] && len(c.complaints) < maxComplaints {
 		c.known[id] = true
 		c.complaints = append(c.complaints, made)
 	}

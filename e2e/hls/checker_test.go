@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/Eyevinn/mp4ff/mp4"
 )
 
 // watchModel has a checker watch a model for d of virtual time.
@@ -42,6 +45,9 @@ func TestGoodStream(t *testing.T) {
 		{"without parts", func(m *model) { m.normal = true }, false},
 		{"has reports", report("live.m3u8", 0), false},
 		{"server away", func(m *model) { leave(m, true) }, false},
+		{"has a gap", hole(8, 18), false},
+		{"gap of segments alone", func(m *model) { m.normal = true; hole(12, 24)(m) }, false},
+		{"two renditions", master("live.m3u8\n", second), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -53,6 +59,41 @@ func TestGoodStream(t *testing.T) {
 				t.Errorf("seen were %v with %d joins, ended: %t", c.Seen(), c.Joins(), c.Newest().Ended)
 			}
 		})
+	}
+}
+
+// second is a second variant, behind the first, with the same media.
+const second = "live.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=90000,AVERAGE-BANDWIDTH=60000,CODECS=\"avc1.42C00B,mp4a.40.2\"," +
+	"RESOLUTION=320x180,FRAME-RATE=6.000\nlow/live.m3u8\n"
+
+// hole makes the parts from one on to another a gap.
+func hole(from, to int) func(*model) {
+	return func(m *model) { m.hole = func(k int) bool { return k >= from && k < to } }
+}
+
+// A rendition that comes later is watched, too.
+func TestLateRendition(t *testing.T) {
+	t.Parallel()
+	found, c := watchModel(t, 30*time.Second, func(m *model) {
+		m.master = func(text string) string {
+			if m.parts() > 30 {
+				text = strings.ReplaceAll(text, "live.m3u8\n", second)
+			}
+			return text
+		}
+	})
+	for _, complaint := range found {
+		t.Errorf("%v", complaint)
+	}
+	var names []string
+	for _, r := range c.Renditions() {
+		names = append(names, r.Name())
+		if r.Seen() < 10*time.Second || len(r.Media()) != 1 || r.Newest() == nil || len(r.Segments()) < 9 {
+			t.Errorf("of %s %v were seen", r.Name(), r.Seen())
+		}
+	}
+	if !slices.Equal(names, []string{"/live.m3u8", "low/live.m3u8"}) {
+		t.Errorf("the renditions are %q", names)
 	}
 }
 
@@ -229,6 +270,35 @@ func TestBrokenStreams(t *testing.T) {
 		{name: "media not kept by caches", breaks: header("101.m4s", "Cache-Control", "max-age=1"), found: "though it never changes"},
 		{name: "one entity tag for all", breaks: header("live.m3u8", "ETag", `"x"`), found: "stands for two texts"},
 
+		{name: "gap within a segment", breaks: hole(8, 9), found: "but the one before is a gap"},
+		{name: "gap of parts alone", breaks: func(m *model) { hole(8, 12)(m); replace("#EXT-X-GAP\n", "")(m) }, found: "§4.4.4.7"},
+		{name: "gap of a segment alone", breaks: func(m *model) { hole(8, 12)(m); replace(",GAP=YES", "")(m) }, found: "§4.4.4.7"},
+		{name: "gap is told late", breaks: func(m *model) {
+			hole(8, 12)(m)
+			m.text = func(text string, n int) string {
+				if n < 11 {
+					text = strings.NewReplacer("#EXT-X-GAP\n", "", ",GAP=YES", "").Replace(text)
+				}
+				return text
+			}
+		}, found: "§6.2.1: part 2 of segment 101"},
+		{name: "back amid a GOP", breaks: func(m *model) {
+			m.normal = true
+			hole(0, 6)(m)
+			content(func(k int, video, _ *[]sample) {
+				if k == 6 {
+					(*video)[0].Flags, (*video)[0].Data = mp4.NonSyncSampleFlags, nalus([]byte{0x41})
+				}
+			})(m)
+		}, found: "comes after a gap"},
+		{name: "variant vanishes", breaks: func(m *model) {
+			m.master = func(text string) string {
+				if m.parts() < 20 {
+					text = strings.ReplaceAll(text, "live.m3u8\n", second)
+				}
+				return text
+			}
+		}, found: "the variant of low/live.m3u8 is not told any more"},
 		{name: "part is missing", breaks: missing("101.2.m4s", 0), found: "§6.2.2: 101.2.m4s: status 404"},
 		{name: "segment is missing", breaks: missing("101.m4s", 0), found: "§6.2.2: 101.m4s: status 404"},
 		{name: "segment leaves early", breaks: missing("100.m4s", 1), found: "again 100.m4s: status 404", long: 44 * time.Second},

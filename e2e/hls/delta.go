@@ -68,7 +68,7 @@ func difference(a, b *Playlist) string {
 // when that is nothing but parts that one of them does not tell any more.
 func (s *Segment) difference(t *Segment) string {
 	if s.Number != t.Number || s.URI != t.URI || s.Init != t.Init || s.Duration != t.Duration ||
-		!s.Time.Equal(t.Time) || s.Discontinuity != t.Discontinuity {
+		!s.Time.Equal(t.Time) || s.Discontinuity != t.Discontinuity || s.Gap != t.Gap {
 		return fmt.Sprintf("%s is %s", s, t)
 	}
 	if len(s.Parts) > 0 && len(t.Parts) > 0 && !slices.Equal(s.Parts, t.Parts) {
@@ -78,8 +78,8 @@ func (s *Segment) difference(t *Segment) string {
 }
 
 func (s *Segment) String() string {
-	return fmt.Sprintf("{%d %s init %s, %v from %s, discontinuity %t}",
-		s.Number, s.URI, s.Init, s.Duration, s.Time.Format("15:04:05.000"), s.Discontinuity)
+	return fmt.Sprintf("{%d %s init %s, %v from %s, discontinuity %t, gap %t}",
+		s.Number, s.URI, s.Init, s.Duration, s.Time.Format("15:04:05.000"), s.Discontinuity, s.Gap)
 }
 
 // key names a version: two renderings of the same version have the same key,

@@ -1,6 +1,8 @@
 package hls
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -146,7 +148,7 @@ func (h *history) compareSegments(p *Playlist, sent time.Time) {
 				"the Discontinuity Sequence Number of segment %d was %d and is %d", s.Number, k.discontinuity, discontinuity)
 		}
 		if k.begun && (s.Init != k.Init || !s.Time.Equal(k.Time) || s.Discontinuity != k.Discontinuity) ||
-			k.whole && s.URI != "" && (s.URI != k.URI || s.Duration != k.Duration) {
+			k.whole && s.URI != "" && (s.URI != k.URI || s.Duration != k.Duration || s.Gap != k.Gap) {
 			h.c.complain("6.2.1", p, p.line(s.URI), "segment %s is now %s", &k.Segment, &p.all()[i])
 			continue
 		}
@@ -154,7 +156,7 @@ func (h *history) compareSegments(p *Playlist, sent time.Time) {
 		k.begun = true
 		k.Init, k.Time, k.Discontinuity = s.Init, s.Time, s.Discontinuity
 		if s.URI != "" && !k.whole {
-			k.whole, k.URI, k.Duration = true, s.URI, s.Duration
+			k.whole, k.URI, k.Duration, k.Gap = true, s.URI, s.Duration, s.Gap
 			h.media.segment(k.Segment)
 		}
 	}
@@ -263,6 +265,19 @@ func (h *history) newestVersion() *Playlist {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.newest
+}
+
+// all are the segments that were told, in order.
+func (h *history) all() (all []Segment) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range h.segments {
+		s := k.Segment
+		s.Parts = slices.Clone(s.Parts)
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Segment) int { return cmp.Compare(a.Number, b.Number) })
+	return all
 }
 
 func (h *history) over() bool {

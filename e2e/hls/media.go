@@ -114,6 +114,10 @@ func (m *media) run(ctx context.Context) {
 
 // look fetches i and checks it. It is false when that has to be tried again.
 func (m *media) look(ctx context.Context, i item) bool {
+	if i.part >= 0 && i.Gap || i.part < 0 && i.segment.Gap {
+		m.skip(i)
+		return true
+	}
 	init, again := m.init(ctx, i.segment.Init)
 	if init == nil {
 		return !again
@@ -152,6 +156,20 @@ func (m *media) look(ctx context.Context, i item) bool {
 	}
 	m.note(init, i.segment, data)
 	return true
+}
+
+// skip passes over a gap: there is nothing to fetch.
+func (m *media) skip(i item) {
+	known := m.parts[i.segment.Number]
+	switch {
+	case i.part < 0:
+		if delete(m.parts, i.segment.Number); len(known) == 0 {
+			m.timeline.gap(i.segment.Duration)
+		}
+	case i.part == len(known):
+		m.parts[i.segment.Number] = append(known, nil)
+		m.timeline.gap(i.Duration)
+	}
 }
 
 // note keeps what is asked for later.

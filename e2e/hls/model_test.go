@@ -34,6 +34,7 @@ type model struct {
 	lax     bool                 // nothing is refused
 	normal  bool                 // no parts are told
 	told    int                  // of which, in a delta update, this many
+	hole    func(k int) bool     // part k is a gap; may be nil
 	mu      sync.Mutex
 	before  map[string]int // how often each was asked for, under mu
 }
@@ -101,7 +102,7 @@ func (m *model) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (m *model) serve(w http.ResponseWriter, r *http.Request) {
-	name := strings.TrimPrefix(r.URL.Path, "/")
+	name := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/"), "low/") // where a second rendition is
 	m.mu.Lock()
 	m.before[name]++
 	times := m.before[name]
@@ -269,9 +270,15 @@ func (m *model) render(n int, delta bool) string {
 			if k%3 == 0 {
 				b.WriteString(",INDEPENDENT=YES")
 			}
+			if m.misses(k, 1) {
+				b.WriteString(",GAP=YES")
+			}
 			b.WriteString("\n")
 		}
 		if s < whole {
+			if m.misses(s*perSegment, perSegment) {
+				b.WriteString("#EXT-X-GAP\n")
+			}
 			fmt.Fprintf(&b, "#EXTINF:2.000,\n%d.m4s\n", firstSegment+s)
 		}
 	}
@@ -289,6 +296,11 @@ func (m *model) render(n int, delta bool) string {
 
 var partTags = regexp.MustCompile(`(?m)#EXT-X-(PART|PRELOAD).*\n|,PART-HOLD-BACK=[0-9.]*`)
 
+// misses says whether any of n parts, from k on, is a gap.
+func (m *model) misses(k, n int) bool {
+	return m.hole != nil && n > 0 && (m.hole(k) || m.misses(k+1, n-1))
+}
+
 // file is a part, which is waited for, a segment, or the init section.
 func (m *model) file(r *http.Request, name string, times int) (data []byte) {
 	var s, part int
@@ -301,9 +313,15 @@ func (m *model) file(r *http.Request, name string, times int) (data []byte) {
 		if d := time.Until(m.at(k)); d > modelWait || !pause(r.Context(), max(d, 0)) {
 			return nil
 		}
+		if m.misses(k, 1) {
+			return nil
+		}
 		data = m.part(k)
 	default:
 		fmt.Sscanf(name, "%d.m4s", &s)
+		if m.misses((s-firstSegment)*perSegment, perSegment) {
+			return nil
+		}
 		for k := range perSegment {
 			data = append(data, m.part((s-firstSegment)*perSegment+k)...)
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -93,47 +95,80 @@ func (c *Checker) multivariant(ctx context.Context, early bool) (*multivariant, 
 	}
 	m := &multivariant{}
 	for _, t := range told {
-		url, err := resolve(c.cfg.URL, t["URI"])
+		address, err := resolve(c.cfg.URL, t["URI"])
 		if err != nil {
 			return nil, err
 		}
-		m.variants = append(m.variants, variant{url, t})
+		m.variants = append(m.variants, variant{address, t})
 	}
 	return m, nil
 }
 
 // followMultivariant compares what is told of the renditions with what they are,
-// every few seconds.
-func (c *Checker) followMultivariant(ctx context.Context, renditions []*rendition) {
+// every few seconds, and has those watched that are new.
+func (c *Checker) followMultivariant(ctx context.Context, watch func(variant)) {
 	for pause(ctx, 4*time.Second) {
+		renditions := c.Renditions()
 		before := make([]*Playlist, len(renditions))
 		for i, r := range renditions {
 			before[i] = r.history.newestVersion()
 		}
 		m, err := c.multivariant(ctx, false)
+		if ctx.Err() != nil || c.over() {
+			return
+		}
+		if err != nil {
+			c.complain("4.1", nil, "", "multivariant playlist: %v", err)
+		}
+		if m == nil {
+			continue // the server is away
+		}
 		for i, r := range renditions {
 			after := r.history.newestVersion()
+			told, listed := m.variant(r.c.name)
 			switch {
-			case r.history.over() || ctx.Err() != nil:
-				return
-			case err != nil:
-				c.complain("4.1", after, "", "multivariant playlist: %v", err)
-			case m == nil || before[i] == nil:
-			case len(m.variants) != len(renditions):
-				c.complain("6.2.1", after, "", "%d variants were %d", len(m.variants), len(renditions))
-			default:
-				r.checkVariant(m.variants[i].told, before[i], after)
+			case r.history.over() || before[i] == nil:
+			case listed:
+				r.checkVariant(told, before[i], after)
+			case slices.ContainsFunc(before[i].Segments, func(s Segment) bool { return !s.Gap }):
+				c.complain("6.2.1", after, "", "the variant of %s is not told any more", r.c.name)
 			}
 			if after != nil {
 				c.checkReports(ctx, r, after)
 			}
 		}
+		for _, v := range m.variants {
+			if !slices.ContainsFunc(renditions, func(r *Rendition) bool { return r.c.name == v.name() }) {
+				watch(v)
+			}
+		}
 	}
+}
+
+// name tells the variant from the others, whatever the session: the last two
+// names in its path.
+func (v variant) name() string {
+	u, err := url.Parse(v.url)
+	if err != nil {
+		return v.url
+	}
+	names := strings.Split(u.Path, "/")
+	return strings.Join(names[max(0, len(names)-2):], "/")
+}
+
+// variant is what is told of the one with a name.
+func (m *multivariant) variant(name string) (told Attributes, listed bool) {
+	for _, v := range m.variants {
+		if v.name() == name {
+			return v.told, true
+		}
+	}
+	return nil, false
 }
 
 // checkVariant compares what is told of a variant with the segments that were
 // listed all the while.
-func (r *rendition) checkVariant(told Attributes, before, after *Playlist) {
+func (r *Rendition) checkVariant(told Attributes, before, after *Playlist) {
 	c := r.c
 	known := r.media.listed(after.Sequence, before.Open.Number)
 	if len(known) == 0 || len(after.Segments) == 0 || after.Segments[len(after.Segments)-1].Init != before.Segments[len(before.Segments)-1].Init {
@@ -167,19 +202,25 @@ func (r *rendition) checkVariant(told Attributes, before, after *Playlist) {
 		c.complain("4.4.6.2", after, line, "AVERAGE-BANDWIDTH is greater than BANDWIDTH")
 	}
 	rate := float64(pictures) / length.Seconds()
-	if got := told.Number("FRAME-RATE"); length > 3*time.Second && (got < rate*0.85 || got > rate*1.15) {
+	if init.video == nil {
+		for _, name := range []string{"RESOLUTION", "FRAME-RATE"} {
+			if told[name] != "" {
+				c.complain("4.4.6.2", after, line, "%s is told of sound alone", name)
+			}
+		}
+	} else if got := told.Number("FRAME-RATE"); length > 3*time.Second && (got < rate*0.85 || got > rate*1.15) {
 		c.complain("4.4.6.2", after, line, "FRAME-RATE is %.3f, but there are %.3f pictures a second", got, rate)
 	}
 }
 
 // peak is the peak segment bit rate in bit/s: that of the heaviest run of
-// segments that lasts 0.5 to 1.5 target durations.
+// segments, without a gap, that lasts 0.5 to 1.5 target durations.
 func peak(all []rate, target time.Duration) (peak float64) {
 	for i := range all {
 		var bytes int
 		var length time.Duration
-		for _, s := range all[i:] {
-			if s.number != all[i].number && length+s.duration > target*3/2 {
+		for n, s := range all[i:] {
+			if s.number != all[i].number+uint64(n) || n > 0 && length+s.duration > target*3/2 {
 				break
 			}
 			bytes += s.bytes
@@ -194,7 +235,7 @@ func peak(all []rate, target time.Duration) (peak float64) {
 
 // checkReports checks that rendition reports name playlists, and how far these
 // have come: the report is compared with what they were before, and are after.
-func (c *Checker) checkReports(ctx context.Context, r *rendition, p *Playlist) {
+func (c *Checker) checkReports(ctx context.Context, r *Rendition, p *Playlist) {
 	for _, report := range p.Reports {
 		uri := report["URI"]
 		url, err := resolve(r.url, uri)

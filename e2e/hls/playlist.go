@@ -35,6 +35,7 @@ type Segment struct {
 	Duration      time.Duration
 	Time          time.Time // EXT-X-PROGRAM-DATE-TIME
 	Discontinuity bool
+	Gap           bool  // EXT-X-GAP: it has no media
 	Size, Offset  int64 // EXT-X-BYTERANGE
 	Parts         []Part
 }
@@ -44,6 +45,7 @@ type Part struct {
 	URI         string
 	Duration    time.Duration
 	Independent bool
+	Gap         bool // GAP=YES: it has no media
 }
 
 // Attributes is an attribute list (RFC 8216bis §4.2), without quotation marks.
@@ -176,6 +178,8 @@ func (s *Segment) tag(tag, value string) (err error) {
 		s.Time, err = time.Parse(time.RFC3339, value)
 	case "#EXT-X-DISCONTINUITY":
 		s.Discontinuity = true
+	case "#EXT-X-GAP":
+		s.Gap = true
 	case "#EXT-X-BYTERANGE":
 		_, err = fmt.Sscanf(value, "%d@%d", &s.Size, &s.Offset)
 	case "#EXTINF":
@@ -183,7 +187,7 @@ func (s *Segment) tag(tag, value string) (err error) {
 		s.Duration, err = seconds(duration)
 	case "#EXT-X-PART":
 		a := ParseAttributes(value)
-		part := Part{URI: a["URI"], Independent: a["INDEPENDENT"] == "YES"}
+		part := Part{URI: a["URI"], Independent: a["INDEPENDENT"] == "YES", Gap: a["GAP"] == "YES"}
 		if part.Duration, err = seconds(a["DURATION"]); err == nil && part.URI == "" {
 			err = errors.New("no URI")
 		}

@@ -10,28 +10,48 @@ import (
 	"time"
 )
 
-// rendition watches one Media Playlist with several readers at once.
-type rendition struct {
+// Rendition watches one Media Playlist with several readers at once. Its
+// exported methods may be called from any goroutine.
+type Rendition struct {
 	c       *Checker
 	url     string
 	history *history
 	media   *media
 	keeper  *keeper
-	ended   chan struct{} // closed when a reader has seen EXT-X-ENDLIST
-	end     sync.Once
 	hints   sync.WaitGroup
 }
 
-func newRendition(c *Checker, v variant) *rendition {
-	r := &rendition{c: c, url: v.url, ended: make(chan struct{})}
+func newRendition(c *Checker, v variant) *Rendition {
+	r := &Rendition{c: c, url: v.url}
 	r.keeper = newKeeper(c)
 	r.media = newMedia(c, v.url, r.keeper)
 	r.history = newHistory(c, v.url, r.media, r.keeper)
 	return r
 }
 
+// Name tells the rendition from the others: the last two names in its
+// playlist's path.
+func (r *Rendition) Name() string { return r.c.name }
+
+// URL is the playlist's.
+func (r *Rendition) URL() string { return r.url }
+
+// Newest is the newest version of the playlist, nil before there is one.
+func (r *Rendition) Newest() *Playlist { return r.history.newestVersion() }
+
+// Segments are all that the playlist has told of, with the parts that it told,
+// whole or not, in order.
+func (r *Rendition) Segments() []Segment { return r.history.all() }
+
+// Seen is the duration of the media that was fetched and looked at.
+func (r *Rendition) Seen() time.Duration { return r.media.seen() }
+
+// Media are all segments that there are, each run of them behind its init
+// section.
+func (r *Rendition) Media() [][]byte { return r.media.kept() }
+
 // run follows the playlist until its end or that of ctx.
-func (r *rendition) run(ctx context.Context) {
+func (r *Rendition) run(ctx context.Context) {
 	var readers, others sync.WaitGroup
 	others.Go(func() { r.media.run(ctx) })
 	keeping, cancel := context.WithCancel(ctx)
@@ -101,7 +121,7 @@ type reader struct {
 
 // follow reloads the playlist again and again, as next says, until it has
 // ended. With hints it also asks for each hinted part.
-func (r *rendition) follow(ctx context.Context, hints bool, next func(*Playlist) request) {
+func (r *Rendition) follow(ctx context.Context, hints bool, next func(*Playlist) request) {
 	rd := &reader{}
 	var hinted string
 	for ctx.Err() == nil {
@@ -132,7 +152,7 @@ func (r *rendition) follow(ctx context.Context, hints bool, next func(*Playlist)
 
 // poll reads the playlist without asking for anything, in one content coding
 // after the other, and with conditions.
-func (r *rendition) poll(ctx context.Context) {
+func (r *Rendition) poll(ctx context.Context) {
 	rd := &reader{}
 	codings := []string{"gzip", "br", "", "gzip;q=0.5, br"}
 	for i := 0; pause(ctx, time.Second); i++ {
@@ -149,7 +169,7 @@ func (r *rendition) poll(ctx context.Context) {
 }
 
 // refusals asks for what no player may (RFC 8216bis §6.2.5.2).
-func (r *rendition) refusals(ctx context.Context, p *Playlist) {
+func (r *Rendition) refusals(ctx context.Context, p *Playlist) {
 	for _, q := range []string{fmt.Sprintf("_HLS_msn=%d", p.Open.Number+20), "_HLS_part=1", "_HLS_msn=-1", "_HLS_msn=x"} {
 		began := time.Now()
 		a, err := r.c.fetch(ctx, r.url+"?"+q)
@@ -164,7 +184,7 @@ func (r *rendition) refusals(ctx context.Context, p *Playlist) {
 
 // read asks for the playlist, checks what comes, and returns it, filled in if it
 // is a delta update. It is nil when there is none.
-func (r *rendition) read(ctx context.Context, rd *reader, q request) *Playlist {
+func (r *Rendition) read(ctx context.Context, rd *reader, q request) *Playlist {
 	header := []string{}
 	if q.coding != "" {
 		header = append(header, "Accept-Encoding", q.coding)
@@ -225,9 +245,6 @@ func (r *rendition) read(ctx context.Context, rd *reader, q request) *Playlist {
 	if q.blocks && !p.holds(q.want) && a.took() < minWait {
 		pause(ctx, 100*time.Millisecond)
 	}
-	if p.Ended {
-		r.end.Do(func() { close(r.ended) })
-	}
 	return p
 }
 
@@ -239,7 +256,7 @@ const minWait = 2500 * time.Millisecond
 const maxLate = 3 * time.Second
 
 // checkAnswer checks when the playlist came, and how long caches may keep it.
-func (r *rendition) checkAnswer(rd *reader, q request, a *answer, p *Playlist) {
+func (r *Rendition) checkAnswer(rd *reader, q request, a *answer, p *Playlist) {
 	if etag := a.header.Get("ETag"); etag != "" && !r.history.tag(etag+a.header.Get("Content-Encoding"), p.Text) {
 		r.c.promise("RFC 9110 §8.8.3", "", "ETag %s stands for two texts", etag)
 	}
@@ -265,7 +282,7 @@ func (r *rendition) checkAnswer(rd *reader, q request, a *answer, p *Playlist) {
 		return
 	}
 	if behind := a.got.Sub(p.end()); behind > r.c.cfg.Latency {
-		r.c.add(Complaint{Section: "latency", Version: p.next().String(), Text: fmt.Sprintf("about %v behind the clock", behind.Round(time.Second))})
+		r.c.note(Complaint{Section: "latency", Version: p.next().String(), Text: fmt.Sprintf("about %v behind the clock", behind.Round(time.Second))})
 	}
 }
 

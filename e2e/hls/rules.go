@@ -2,6 +2,7 @@ package hls
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (c *Checker) checkVersion(p *Playlist) {
 		c.complain("4.4.3.4", p, "#EXT-X-ENDLIST", "a playlist that has ended promises more")
 	}
 	if ahead := time.Until(p.end()); ahead > maxAhead {
-		c.add(Complaint{Section: "program date and time", Version: p.next().String(),
+		c.note(Complaint{Section: "program date and time", Version: p.next().String(),
 			Text: fmt.Sprintf("about %v ahead of the clock", ahead.Round(time.Second/2))})
 	}
 }
@@ -101,11 +102,14 @@ func (c *Checker) checkSegment(p *Playlist, s *Segment) {
 	if s.Duration.Round(time.Second) > p.Target {
 		c.complain("4.4.3.1", p, p.line(s.URI), "segment %d lasts %v, the target duration is %v", s.Number, s.Duration, p.Target)
 	}
-	if s.Init == "" {
+	if s.Init == "" && !s.Gap {
 		c.complain("4.4.4.5", p, p.line(s.URI), "segment %d has no EXT-X-MAP", s.Number)
 	}
 	if s.Time.IsZero() {
 		c.complain("4.4.4.6", p, p.line(s.URI), "segment %d has no EXT-X-PROGRAM-DATE-TIME", s.Number)
+	}
+	if gaps := slices.ContainsFunc(s.Parts, func(q Part) bool { return q.Gap }); s.URI != "" && len(s.Parts) > 0 && gaps != s.Gap {
+		c.complain("4.4.4.7", p, p.line(s.URI), "segment %d is a gap: %t, one of its parts is: %t", s.Number, s.Gap, gaps)
 	}
 	if d := sum(s.Parts); s.URI != "" && len(s.Parts) > 0 && (d-s.Duration).Abs() > tolerance {
 		c.complain("4.4.4.9", p, p.line(s.URI), "segment %d lasts %v, its parts %v", s.Number, s.Duration, d)
@@ -124,6 +128,9 @@ func (c *Checker) checkParts(p *Playlist, s *Segment) {
 		}
 		if least := p.PartTarget * 85 / 100; q.Duration < least && i < len(s.Parts)-1 {
 			c.complain("4.4.4.9", p, p.line(q.URI), "a part of %v is shorter than 85 %% of the part target duration, %v", q.Duration, p.PartTarget)
+		}
+		if i > 0 && s.Parts[i-1].Gap && !q.Gap {
+			c.promise(comeback, p.line(q.URI), "part %d of segment %d is there, but the one before is a gap", i, s.Number)
 		}
 	}
 }

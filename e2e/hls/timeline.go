@@ -17,6 +17,7 @@ type timeline struct {
 	init     *initSection
 	looked   time.Time // when the last fragment was looked at
 	torn     bool      // the last one joins, and the server was away before it
+	missing  bool      // what comes next comes after a gap
 }
 
 // end is where a track has come to.
@@ -29,6 +30,7 @@ type end struct {
 const (
 	fragments = "ISO/IEC 14496-12 §8.8"
 	coverage  = "sound covers its pictures"
+	comeback  = "a rendition comes back with a segment that begins with a key frame"
 )
 
 // frame is how long an AAC frame lasts. Where a stream joins another, the sound
@@ -43,6 +45,7 @@ func (t *timeline) part(init *initSection, i item, data []byte) {
 		return
 	}
 	begin := position{i.segment.Number, i.part}
+	t.back(init, i.URI, begin, i.Independent)
 	for n, f := range all {
 		t.check(init, i, f, i.segment.Discontinuity && i.part == 0 && n == 0)
 	}
@@ -60,11 +63,29 @@ func (t *timeline) segment(init *initSection, i item, data []byte) {
 		t.c.promise(fragments, i.segment.URI, "%s: %v", i.segment.URI, err)
 		return
 	}
+	begin, key := position{i.segment.Number, 0}, len(all[0].video) > 0 && all[0].video[0].Sync
+	t.back(init, i.segment.URI, begin, key)
 	for n, f := range all {
 		t.check(init, i, f, i.segment.Discontinuity && n == 0)
 	}
-	key := len(all[0].video) > 0 && all[0].video[0].Sync
-	t.interval(init, i.segment.URI, position{i.segment.Number, 0}, key, i.segment.Duration, all)
+	t.interval(init, i.segment.URI, begin, key, i.segment.Duration, all)
+}
+
+// gap passes over media that is told to be missing: the clock goes on.
+func (t *timeline) gap(d time.Duration) {
+	t.at += d
+	t.missing = true
+}
+
+// back looks at where media comes after a gap, if it does.
+func (t *timeline) back(init *initSection, uri string, at position, key bool) {
+	if !t.missing {
+		return
+	}
+	t.missing, t.video.known, t.audio.known = false, false, false
+	if at.part > 0 || init.video != nil && !key {
+		t.c.promise(comeback, uri, "%s, %s, comes after a gap, and begins with a key frame: %t", uri, at, key)
+	}
 }
 
 func independent(s Sample) bool {
@@ -176,6 +197,8 @@ func (t *timeline) interval(init *initSection, uri string, at position, key bool
 		video, audio = append(video, f.video...), append(audio, f.audio...)
 	}
 	switch {
+	case init.video == nil && len(audio) > 0 && !t.anchored:
+		t.anchored, t.at = true, audio[0].DTS
 	case len(video) == 0 || !key:
 	case (!t.anchored || t.torn) && at.part == 0:
 		t.anchored, t.at = true, video[0].DTS
@@ -199,10 +222,18 @@ func (t *timeline) interval(init *initSection, uri string, at position, key bool
 	if init.video != nil && t.video.at+t.late() < end-tolerance {
 		t.c.complain("4.4.4.9", nil, uri, "%s, %s, lasts until %v, its pictures until %v", uri, at, end, t.video.at)
 	}
-	if init.audio != nil && t.audio.at < end-tolerance {
+	least := end - tolerance
+	if init.video == nil {
+		least -= init.audio.frame() // sound alone is anchored by itself
+	}
+	if init.audio != nil && t.audio.at < least {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
-	if init.audio != nil && t.audio.at > max(end+t.late(), min(t.shown, end+tail))+init.audio.frame()+tolerance {
+	most := max(end+t.late(), min(t.shown, end+tail))
+	if t.c.sisters() {
+		most = end + tail // sound is cut alike in all, and for that with the most B-frames
+	}
+	if init.audio != nil && t.audio.at > most+init.audio.frame()+tolerance {
 		t.c.promise(coverage, uri, "%s, %s, lasts until %v, its sound until %v", uri, at, end, t.audio.at)
 	}
 }

@@ -200,3 +200,20 @@ func TestPrepare(t *testing.T) {
 		t.Error("an access key without a secret is taken")
 	}
 }
+
+// Without a setting there is room for a stream at least.
+func TestTranscodeCapacity(t *testing.T) {
+	for args, want := range map[string]func(int) bool{
+		"":                         func(n int) bool { return n >= 1 },
+		"--transcode-capacity 0":   func(n int) bool { return n == 0 },
+		"--transcode-capacity 500": func(n int) bool { return n == 500 },
+	} {
+		cfg, err := parse(t, strings.Fields(args)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := transcodeConfig(&cfg, nil); !want(c.Capacity) || c.FFmpeg != "ffmpeg" || c.Encoder != "libx264:veryfast" {
+			t.Errorf("%q: %+v", args, c)
+		}
+	}
+}

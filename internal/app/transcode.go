@@ -7,8 +7,9 @@ import (
 	"anabranch/internal/transcode"
 )
 
-// cpusPerLadder is how many processors a stream of 1080p60 keeps busy with the
-// encoder that is the default.
+// cpusPerLadder is how many processors there are to be for each stream that is
+// transcoded: one of 1080p60 keeps about one busy with the encoder that is the
+// default, and pictures that are hard to encode take more.
 const cpusPerLadder = 2
 
 // transcodeConfig is what the settings say about transcoding.

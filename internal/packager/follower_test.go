@@ -340,16 +340,18 @@ func TestFollowerReal(t *testing.T) {
 // One picture may be missing, as where every other is left out. More are a hole, be
 // it that each chunk has but one.
 func TestFollowerSlow(t *testing.T) {
-	video := pictures(40, 4, 8, false, 0)
-	cs := cut(t, media.Params{Video: testVideo}, video)
-	for missing, want := range []bool{false, false, true, true} {
-		r := newRung(true, true)
-		r.write(slices.Delete(slices.Clone(video), 17, 17+missing)...)
-		r.Finish()
-		r.follow(cs)
-		r.check(t, cs)
-		if got := r.holes() != nil; got != want {
-			t.Errorf("%d missing: holes at %v", missing, r.holes())
+	for _, rate := range []float64{3, 4} {
+		video := pictures(40, rate, 8, false, 0)
+		cs := cut(t, media.Params{Video: testVideo}, video)
+		for missing, want := range []bool{false, false, true, true} {
+			r := newRung(true, true)
+			r.write(slices.Delete(slices.Clone(video), 17, 17+missing)...)
+			r.Finish()
+			r.follow(cs)
+			r.check(t, cs)
+			if got := r.holes() != nil; got != want {
+				t.Errorf("%g fps, %d missing: holes at %v", rate, missing, r.holes())
+			}
 		}
 	}
 }

@@ -83,6 +83,9 @@ func TestTSSoundAlone(t *testing.T) {
 			if want := len(pictured.segments()); tables != 2*want || len(tags) != want {
 				t.Errorf("%d tables and %d tags in %d segments", tables, len(tags), want)
 			}
+			if clock := binary.BigEndian.Uint16(stream[packetSize+5+8:]) & 0x1FFF; clock != audioPID {
+				t.Errorf("the PMT tells of a clock with PID %d", clock)
+			}
 			for i, u := range units {
 				if u.pid != audioPID || !u.key || i > 0 && u.pts <= units[i-1].pts {
 					t.Fatalf("unit %d is %d at %d", i, u.pid, u.pts)
@@ -132,10 +135,16 @@ func TestTSSoundAloneClock(t *testing.T) {
 	frames := interleave(pictures(60, 30, 30, true, 0), sounds(20, 8000, Origin), 8000)
 	cs := soundOnly(cut(t, media.Params{Video: testVideo, Audio: slow}, frames))
 	cs = slices.Insert(cs, 1, Chunk{Params: cs[0].Params, Start: cs[0].End(), Duration: 90})
-	_, _, clocks, _ := parseTS(t, packTS(t, NewTS(TSState{}), cs), TSState{})
+	stream := packTS(t, NewTS(TSState{}), cs)
+	_, _, clocks, _ := parseTS(t, stream, TSState{})
 	for i := 1; i < len(clocks); i++ {
 		if d := clocks[i] - clocks[i-1]; d <= 0 || d > pcrInterval {
 			t.Errorf("clock reference %d is %d ticks after the last", i, d)
+		}
+	}
+	for p := stream; len(p) > 0; p = p[packetSize:] {
+		if pid := binary.BigEndian.Uint16(p[1:]) & 0x1FFF; pid == videoPID {
+			t.Fatal("there is a packet of video")
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (e *edge) peak(of *initSection) (peak int) {
 		var run amount
 		for _, s := range whole[i:] {
 			run = run.plus(s)
-			if s.init != of || s.gap() || run.duration > longest {
+			if s.init != of || run.duration > longest {
 				break
 			}
 			if run.duration >= shortest {

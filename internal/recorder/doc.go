@@ -57,6 +57,8 @@
 //	                 playlist.m3u8          an entry for each object; it grows
 //	                 byte-range-variant.m3u8  one for each group of pictures, as of some moment
 //	                 0.ts 1.ts …            or init-0.mp4 0.mp4 1.mp4 …
+//	media/thumbnails/thumb0.jpg thumb1.jpg …  one for each interval: see thumbnail.go
+//	media/latest_thumbnail/thumb.jpg        the newest of them
 //
 // A playlist is stored after all that it names.
 //

@@ -44,7 +44,7 @@ type recording struct {
 	take     *Take        // the stream that is recorded now, if any
 	bundle   *bundle      // of the open object
 	owed     [][]byte     // records that the journal could not take yet
-	requests requests
+	requests requests     // for thumbnails
 	// unsynced holds the files of closed objects, newNames says that files
 	// were made since the last sync.
 	unsynced []*bundle

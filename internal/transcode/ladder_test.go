@@ -604,14 +604,14 @@ func TestDeliver(t *testing.T) {
 	l.outputs = make([]delivered, len(l.recipe.outputs))
 	p := &process{stamps: newStamps(in.Audio.SampleRate, 1)}
 	for i := range media.Ticks(3) {
-		p.stamps.stamp(&media.Frame{Kind: media.Video, DTS: i * 3000, PTS: i * 3000})
+		p.stamps.stamp(&media.Frame{Kind: media.Video, DTS: 900 + i*3000, PTS: 900 + i*3000})
 	}
 	for _, ms := range []int64{0, clockStart, clockStart, clockStart + 66, clockStart + 33, clockStart + 34} {
 		if err := l.deliver(p, 0, media.Params{Video: in.Video}, frames[0], ms); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := []media.Ticks{0, 6000}; !slices.Equal(got, want) {
+	if want := []media.Ticks{900, 6900}; !slices.Equal(got, want) {
 		t.Errorf("delivered %v, want %v", got, want)
 	}
 	if err := l.deliver(p, 0, media.Params{Audio: in.Audio}, frames[1], clockStart); err == nil {
