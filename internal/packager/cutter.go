@@ -14,8 +14,10 @@ const (
 	maxPart = media.Ticks(PartTarget * media.VideoRate / time.Second)
 	minPart = maxPart * 85 / 100
 
-	// minSegment is how long a segment is at least before a key frame ends it.
-	minSegment = 18 * media.VideoRate / 10
+	// minSegment is how long a segment is at least before a key frame ends it. GOPs
+	// of a second are common: hls.js 1.7 may stand still for seconds where it changes
+	// to another rendition at the end of a segment with a second key frame inside.
+	minSegment = 9 * media.VideoRate / 10
 
 	// A segment ends at targetSegment for want of a key frame. One that is due
 	// soon after is waited for until maxSegment: GOPs of 120 frames at 29.97

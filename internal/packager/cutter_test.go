@@ -20,13 +20,13 @@ func TestCutterSegments(t *testing.T) {
 		// after the first GOPs: segments of a GOP, or GOPs of a segment
 		perGOP, perSegment int
 	}{
-		{"half second", 30, 15, 0, 4},
-		{"1 s", 30, 30, 0, 2},
-		{"1 s at 23.976", 23.976, 24, 0, 2},
+		{"half second", 30, 15, 0, 2},
+		{"1 s", 30, 30, 0, 1},
+		{"1 s at 23.976", 23.976, 24, 0, 1},
 		{"2 s", 60, 120, 0, 1},
 		{"2.002 s", 29.97, 60, 0, 1},
 		{"1.9 s", 30, 57, 0, 1},
-		{"1.7 s", 30, 51, 0, 2},
+		{"1.7 s", 30, 51, 0, 1},
 		{"4 s", 25, 100, 0, 1},
 		{"4.004 s", 29.97, 120, 0, 1},
 		{"x264 default at 60", 60, 250, 0, 1},
@@ -50,7 +50,7 @@ func TestCutterSegments(t *testing.T) {
 				if s.start < Origin+gop-200 { // the first GOP's length is not known
 					continue
 				}
-				if s.duration < media.VideoRate {
+				if s.duration < minSegment {
 					t.Errorf("segment %d lasts %v", i, s.duration.Duration(media.VideoRate))
 				}
 				if tt.perSegment > 0 {
@@ -82,9 +82,9 @@ func TestCutterBegins(t *testing.T) {
 		want []time.Duration // where segments end, in ms
 	}{
 		{"GOP of 2 s", 30, 60, []time.Duration{333, 2000, 4000, 6000}},
-		{"GOP of 1 s", 30, 30, []time.Duration{333, 2000, 4000, 6000}},
-		{"GOP of half a second", 30, 15, []time.Duration{333, 2000, 4000, 6000}},
-		{"key frames only", 25, 1, []time.Duration{320, 2120, 3920, 5720}},
+		{"GOP of 1 s", 30, 30, []time.Duration{333, 1000, 2000, 3000}},
+		{"GOP of half a second", 30, 15, []time.Duration{333, 1000, 2000, 3000}},
+		{"key frames only", 25, 1, []time.Duration{320, 1240, 2160, 3080}},
 		{"GOP of 4 s", 30, 120, []time.Duration{333, 4000, 8000}},
 		{"GOP of 5 s", 30, 150, []time.Duration{333, 4333, 5000, 7600, 10000}},
 		{"5 fps", 5, 10, []time.Duration{335, 2000, 4000, 6000}},
@@ -134,8 +134,8 @@ func TestCutterParts(t *testing.T) {
 		got = append(got, s)
 	}
 	want := []string{
-		"+333 v10 a16 segment key end", "+333 v10 a16 segment", "+334 v10 a15",
-		"+333 v10 a16 key", "+333 v10 a16", "+334 v10 a15 end",
+		"+333 v10 a16 segment key end", "+333 v10 a16 segment", "+334 v10 a15 end",
+		"+333 v10 a16 segment key", "+333 v10 a16", "+334 v10 a15 end",
 		"+333 v10 a16 segment key", "+166 v5 a8 end",
 	}
 	if !slices.Equal(got, want) {
