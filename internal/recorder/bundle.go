@@ -80,13 +80,8 @@ func (rec *recording) rewind(o *object) {
 	}
 }
 
-// removeBundle removes an object's files.
-func (rec *recording) removeBundle(n int) error {
-	if rec.several() {
-		return rec.fs.RemoveAll(rec.bundlePath(n))
-	}
-	return rec.fs.Remove(rec.bundlePath(n))
-}
+// removeBundle removes an object's files, of which there may be none.
+func (rec *recording) removeBundle(n int) error { return rec.fs.RemoveAll(rec.bundlePath(n)) }
 
 // clone is b as it is now.
 func (b *bundle) clone() *bundle {

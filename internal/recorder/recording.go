@@ -45,6 +45,7 @@ type recording struct {
 	bundle   *bundle      // of the open object
 	owed     [][]byte     // records that the journal could not take yet
 	requests requests     // for thumbnails
+	poster   *poster      // nil before one was asked for
 	// unsynced holds the files of closed objects, newNames says that files
 	// were made since the last sync.
 	unsynced []*bundle
@@ -71,6 +72,8 @@ type recording struct {
 	uploading int               // the object that was uploaded last, or in part:
 	uploaded  int               // so many of its renditions
 	finished  bool              // nothing is left to do: the spool can go
+	// thumbnailLost says that a thumbnail could not be stored.
+	thumbnailLost bool
 	// unread is an object that cannot be read, for how long now.
 	unread      int
 	unreadSince time.Time

@@ -119,11 +119,15 @@ func (rec *recording) adoptObject(t *Take, begins *joined, old *recording, o *ob
 	}
 	headers := make([]int, len(o.of))
 	for i := range headers {
-		if rec.codecs[i] == "" && old.codecs[i] != "" {
-			records = append(records, &described{Rendition: i, Codecs: old.codecs[i]})
-		}
 		headers[i] = rec.header(i)
-		if len(old.headers[i]) == 0 {
+		made := t.tracks[i].params
+		if made == (media.Params{}) {
+			continue // what old has of it is of other streams
+		}
+		if rec.codecs[i] == "" {
+			records = append(records, &described{Rendition: i, Codecs: made.Codecs()})
+		}
+		if !rec.fragmented() {
 			continue
 		}
 		h, there := &old.headers[i][o.of[i].Header], rec.headers[i]

@@ -277,6 +277,7 @@ func (rec *recording) stop(now time.Time) {
 	rec.detach(now)
 	rec.expire(now)
 	rec.stopped = true
+	signal(rec.wake) // it has less time
 	if rec.ending == nil {
 		rec.cancel()
 	}

@@ -243,7 +243,7 @@ func (rec *recording) storeFile(ctx context.Context, o *object, i int) (there bo
 // away, or it cannot be read.
 func (rec *recording) lose(o *object, i int, err error) {
 	rec.log.Error("media cannot be read from the spool and is left out", "object", o.N, "rendition", i, "media", o.Duration.Duration(media.VideoRate), "error", err)
-	rec.uploading = -1
+	rec.uploading, rec.unreadSince = -1, time.Time{} // each file has its time
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	rec.force(&missing{N: o.N, Rendition: i})

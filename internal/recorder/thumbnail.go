@@ -204,11 +204,16 @@ func (rec *recording) thumbnailMade(s *sight, jpeg []byte, err error) {
 }
 
 // thumbnailWait is how long the end of the recording is to wait for a thumbnail.
+// When the server stops there is less time, and an end to be told in it.
 func (rec *recording) thumbnailWait(now time.Time) time.Duration {
 	if rec.requests.since.IsZero() || rec.ending.Failure != "" {
 		return 0
 	}
-	return rec.requests.since.Add(thumbnailPatience).Sub(now)
+	patience := thumbnailPatience
+	if rec.stopped {
+		patience = stopGrace / 2
+	}
+	return rec.requests.since.Add(patience).Sub(now)
 }
 
 // spoolThumbnail writes a thumbnail to the spool. It is synced with the media,
@@ -259,6 +264,12 @@ func (f dispensable) Close() error {
 	return nil
 }
 
+// poster is a thumbnail that was asked for: all who are sent it share its bytes.
+type poster struct {
+	of   int // its number in the spool
+	jpeg []byte
+}
+
 // Poster is the newest thumbnail of a channel, as a JPEG. It is false when there is
 // none: the channel is not recorded, or without thumbnails, or all of its
 // recordings have ended.
@@ -271,12 +282,18 @@ func (r *Recorder) Poster(channel resource.ARN) (jpeg []byte, ok bool) {
 	r.mu.Unlock()
 	for _, rec := range recs {
 		rec.mu.Lock()
-		newest := rec.thumbs.newest
+		newest, known := rec.thumbs.newest, rec.poster
 		rec.mu.Unlock()
-		if newest == nil {
+		switch {
+		case newest == nil:
 			continue
+		case known != nil && known.of == newest.N:
+			return known.jpeg, true
 		}
 		if jpeg, err := rec.readThumbnail(newest); err == nil {
+			rec.mu.Lock()
+			rec.poster = &poster{newest.N, jpeg}
+			rec.mu.Unlock()
 			return jpeg, true
 		}
 	}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 
 	"anabranch/internal/media"
 	"anabranch/internal/metrics"
+	"anabranch/internal/objectstore"
 )
 
 const (
@@ -147,19 +149,34 @@ func (rec *recording) storeThumbnail(ctx context.Context) error {
 	what := droppedThumbnail
 	if rec.Thumbnails.Sequential || latest {
 		jpeg, err := rec.readThumbnail(&t)
-		if err != nil {
-			metrics.RecordingThumbnailsLost.Inc()
-			rec.log.Warn("thumbnail is missing from the spool and left out", "error", err)
-		} else if err := rec.putThumbnail(ctx, jpeg, n, latest); err != nil {
-			return err
-		} else {
+		if err == nil {
+			// A bucket that takes the media may refuse this: the recording is not to
+			// wait for it.
+			if err = rec.putThumbnail(ctx, jpeg, n, latest); err != nil && (!objectstore.Refused(err) || objectstore.NoBucket(err)) {
+				return err
+			}
+		}
+		if err == nil {
 			what = storedThumbnail
+		} else {
+			rec.leaveOutThumbnail(err)
 		}
 	}
 	if rec.did(done{What: what, N: t.N}) {
 		_ = rec.fs.Remove(rec.thumbnailPath(t.N - 1)) // if it is there
 	}
 	return nil
+}
+
+// leaveOutThumbnail takes note of a thumbnail that cannot be stored, and says so of
+// the first.
+func (rec *recording) leaveOutThumbnail(err error) {
+	metrics.RecordingThumbnailsLost.Inc()
+	level := slog.LevelDebug
+	if !rec.thumbnailLost {
+		level, rec.thumbnailLost = slog.LevelWarn, true
+	}
+	rec.log.Log(context.Background(), level, "thumbnail cannot be stored and is left out", "error", err)
 }
 
 // putThumbnail stores the n-th thumbnail where it is wanted.

@@ -729,3 +729,19 @@ func TestPoster(t *testing.T) {
 		}
 	})
 }
+
+// All who ask for a poster share its bytes.
+func TestPosterIsShared(t *testing.T) {
+	photographed(t, func(p *photo) {
+		c := snapshots(0, 2, 6)
+		take := p.r.Begin(c.stream)
+		c.shoot(t, take, 3)
+		synctest.Wait()
+		a, _ := p.r.Poster(c.stream.Channel.ARN)
+		b, ok := p.r.Poster(c.stream.Channel.ARN)
+		if !ok || &a[0] != &b[0] {
+			t.Errorf("%q and %q are two", a, b)
+		}
+		take.End()
+	})
+}

@@ -22,10 +22,12 @@ type track struct {
 	given []byte          // its CMAF form, unless it was moved
 }
 
-// begins says whether there is anything to record yet.
+// begins says whether there is anything to record yet. Pictures begin at a key
+// frame; sound alone, which may be there before, would let the recording begin amid
+// a group of pictures, and measure half of it.
 func (t *Take) begins(all []Rendered) bool {
 	for i := range t.tracks {
-		if of := t.tracks[i].of; of < len(all) && all[of].Chunk != nil {
+		if of := t.tracks[i].of; of < len(all) && all[of].Chunk != nil && all[of].Chunk.Params.Video != nil {
 			return true
 		}
 	}
@@ -40,6 +42,9 @@ func (t *Take) load(c *packager.Chunk, all []Rendered) {
 		tr.lost = tr.lost && !(c.Segment && c.Independent)
 		switch {
 		case tr.of >= len(all) || all[tr.of].Chunk == nil || tr.lost:
+		case t.began && t.rec.provisional() != nil && !tr.params.Equal(all[tr.of].Chunk.Params):
+			// A stream in doubt has one object, which can be moved: what begins in its
+			// midst waits for the next.
 		case t.by != 0:
 			tr.chunk = all[tr.of].Chunk.Moved(t.by, &tr.moved)
 		default:

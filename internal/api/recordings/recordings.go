@@ -119,7 +119,7 @@ type recording struct {
 	PlaybackURL          string      `json:"playbackUrl,omitempty"`
 	ByteRangePlaybackURL string      `json:"byteRangePlaybackUrl,omitempty"`
 	Renditions           []rendition `json:"renditions,omitempty"` // that have media, best first
-	// One thumbnail: the latest, or the first of those that are numbered.
+	// One thumbnail: from the middle of those that are numbered, else the latest.
 	ThumbnailURL string `json:"thumbnailUrl,omitempty"`
 }
 
