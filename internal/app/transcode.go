@@ -16,7 +16,7 @@ const cpusPerLadder = 2
 func transcodeConfig(cfg *Config, log *slog.Logger) transcode.Config {
 	capacity := cfg.TranscodeCapacity
 	if capacity < 0 {
-		capacity = max(1, runtime.NumCPU()/cpusPerLadder)
+		capacity = max(1, runtime.GOMAXPROCS(0)/cpusPerLadder)
 	}
 	return transcode.Config{FFmpeg: cfg.FFmpeg, Encoder: cfg.TranscodeEncoder, Capacity: capacity, Log: log}
 }

@@ -159,8 +159,7 @@ func (p *part) complete(now time.Time) bool {
 		}
 		p.rungs[i], p.known[i] = follower.Follow(p.chunk)
 		if !p.known[i] && late {
-			follower.Skip(p.chunk)
-			p.known[i] = true
+			p.rungs[i], p.known[i] = follower.Late(p.chunk), true
 		}
 		complete = complete && p.known[i]
 	}

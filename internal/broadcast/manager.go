@@ -174,9 +174,6 @@ func (m *Manager) recover(ctx context.Context, id string) error {
 	if err := b.windows.recover(channel.Type.Advanced()); err != nil {
 		return err
 	}
-	if b.windows.transcoded() && m.Transcode != nil {
-		b.reserve()
-	}
 	if err := b.windows.lead.Interrupt(); err != nil {
 		return err
 	}
@@ -188,6 +185,9 @@ func (m *Manager) recover(ctx context.Context, id string) error {
 		b.patience = max(m.Grace, rc.ReconnectWindow())
 	}
 	b.postRoll = m.postRoll(ctx, &channel)
+	if b.windows.transcoded() && m.Transcode != nil {
+		b.reserve()
+	}
 	m.byID[id] = b
 	b.show()
 	b.mu.Lock()

@@ -561,6 +561,24 @@ func TestTranscodeCapacity(t *testing.T) {
 	}
 }
 
+// Sound that never comes is silence: it costs no pictures.
+func TestRenditionWithoutSound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := on(t, t.TempDir(), resource.AdvancedSD, 1)
+		defer s.stop()
+		f := s.mustPublish()
+		if err := f.Describe(tracks(t, true)); err != nil {
+			t.Fatal(err)
+		}
+		c.newest().set(0, mute)
+		if err := sendTracks(t, f, 0, 10, true); err != nil {
+			t.Fatal(err)
+		}
+		f.Close(nil)
+		checkTogether(t, s.view())
+	})
+}
+
 // A server without a transcoder delivers the source alone, whatever the type.
 func TestNoTranscoder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -115,6 +115,7 @@ const (
 	lost   fault = iota + 1 // its frames come to nothing
 	frozen                  // no rung delivers, and the process does not end by itself
 	broken                  // the process delivers what nobody expects
+	mute                    // its sound comes to nothing
 )
 
 const allRungs = -1
@@ -168,7 +169,7 @@ func (r *copying) run(ctx context.Context) {
 			case f.Kind == media.Video && track.Video != nil:
 				copied.DTS = copied.PTS
 				r.out(i, media.Params{Video: track.Video}, copied)
-			case f.Kind == media.Audio && track.Audio != nil:
+			case f.Kind == media.Audio && track.Audio != nil && r.fault(i) != mute:
 				r.out(i, media.Params{Audio: track.Audio}, copied)
 			}
 		}

@@ -44,6 +44,7 @@ type Follower struct {
 	shown    media.Ticks // PTS of the last picture handed out
 	missing  int         // the source's pictures since then that would have been shown next
 	hole     bool        // none of what comes is of use before a segment begins
+	deaf     bool        // sound that has not come is not waited for
 	finished bool
 }
 
@@ -134,6 +135,19 @@ func (f *Follower) Follow(c *Chunk) (rung *Chunk, ok bool) {
 	chunk.Metadata = slices.Clone(c.Metadata)
 	chunk.Independent = !f.pictures || n > 0 && chunk.Video[0].Key
 	return &chunk, true
+}
+
+// Late is Follow for a chunk that is not waited for any longer. Silence stands for
+// sound that has not come; where pictures have not, or the rung has no others, it
+// has a hole, and there is no chunk.
+func (f *Follower) Late(c *Chunk) *Chunk {
+	f.deaf = f.pictures
+	rung, ok := f.Follow(c)
+	f.deaf = false
+	if !ok {
+		f.Skip(c)
+	}
+	return rung
 }
 
 // Skip gives c up, the source's next chunk: the rung has a hole there. What still
@@ -299,7 +313,7 @@ const halfFrame = media.SamplesPerFrame / 2
 // reaches says whether the rung's sound of c is there. Where the source has none
 // but silence that the cutter put in, none comes.
 func (f *Follower) reaches(c *Chunk) bool {
-	if f.passSound || f.finished {
+	if f.passSound || f.finished || f.deaf {
 		return true
 	}
 	for i := len(c.Audio) - 1; i >= 0; i-- {

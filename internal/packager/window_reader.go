@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"anabranch/internal/media"
 )
 
 // PlaylistRequest is what a player may ask of a playlist (RFC 8216bis §6.2.5).
@@ -140,7 +142,9 @@ func (e *edge) coming() (msn int64, part int) {
 type Media struct {
 	// Content is an *os.File where it can be, so that the kernel sends it.
 	Content io.ReadSeeker
-	file    *os.File
+	// Params describes the tracks in it.
+	Params media.Params
+	file   *os.File
 }
 
 // Close frees what Content holds.
@@ -169,7 +173,7 @@ func (w *Window) Open(ctx context.Context, name string) (*Media, error) {
 	if n.kind == initName {
 		for _, s := range e.segments {
 			if s.init.number == n.number {
-				return &Media{Content: bytes.NewReader(s.init.data)}, nil
+				return &Media{Content: bytes.NewReader(s.init.data), Params: s.init.params}, nil
 			}
 		}
 		return nil, fs.ErrNotExist
@@ -180,15 +184,15 @@ func (w *Window) Open(ctx context.Context, name string) (*Media, error) {
 		n.kind == partName && (n.part >= len(s.parts) || s.parts[n.part].gap):
 		return nil, fs.ErrNotExist
 	case n.kind == partName && s.parts[n.part].data != nil:
-		return &Media{Content: bytes.NewReader(s.parts[n.part].data)}, nil
+		return &Media{Content: bytes.NewReader(s.parts[n.part].data), Params: s.init.params}, nil
 	}
 	file, err := os.Open(w.path(s.msn))
 	if err != nil {
 		return nil, fmt.Errorf("open media: %w", err)
 	}
 	if n.kind == segmentName {
-		return &Media{Content: file, file: file}, nil
+		return &Media{Content: file, Params: s.init.params, file: file}, nil
 	}
 	p := s.parts[n.part]
-	return &Media{Content: io.NewSectionReader(file, p.offset, p.size), file: file}, nil
+	return &Media{Content: io.NewSectionReader(file, p.offset, p.size), Params: s.init.params, file: file}, nil
 }

@@ -54,6 +54,10 @@ func (s *Server) private(w *answer, r *http.Request) error {
 	if err := s.stay(w, r, &v); err != nil {
 		return err
 	}
+	// The publisher may have made the picture smaller since.
+	if maximum := v.session.MaximumResolution; v.view.Channel.Restricted() && isAbove(m.Params, maximum) {
+		return errResolution(maximum)
+	}
 	return sendMedia(w, r, m, forGoodForSelf)
 }
 

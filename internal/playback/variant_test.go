@@ -425,3 +425,30 @@ func TestSessionOfBefore(t *testing.T) {
 		}
 	}
 }
+
+// Media from before the publisher made the picture smaller stays out of reach of
+// who may not watch it.
+func TestLargerBefore(t *testing.T) {
+	st := newStation(t)
+	v := st.ladder("private", private, standard)
+	free, _ := st.variants("private", "?token="+st.rules.token(t, "private", ""))
+	var large []string
+	for _, path := range st.uris(free[""]) {
+		large = append(large, path[strings.LastIndex(path, "/")+1:])
+	}
+	sd, _ := st.variants("private", "?token="+st.rules.token(t, "private", `"aws:maximum-resolution":"SD"`))
+	folder := "/v/" + strings.Split(sd["160p30"], "/")[2] + "/private/"
+	for i := range 2 {
+		st.rungPart(v.Window, rung{width: 640, height: 120, rate: 30, size: 400}, i == 0, false)
+	}
+	if res := st.get(folder + "playlist.m3u8"); res.StatusCode != 200 {
+		t.Errorf("the playlist of what is small now: %s", res.Status)
+	}
+	for _, name := range large {
+		if !strings.HasSuffix(name, "playlist.m3u8") {
+			if res := st.get(folder + name); res.StatusCode == 200 {
+				t.Errorf("%s: %s", name, res.Status)
+			}
+		}
+	}
+}

@@ -138,7 +138,7 @@ func (s source) short() int { return min(s.width, s.height) }
 func (s source) advanced(steps []step) (rungs []Rung) {
 	top := min(s.short(), steps[0].short)
 	for i, st := range steps {
-		if i+1 == len(steps) || steps[i+1].short < top {
+		if i+1 == len(steps) || steps[i+1].short < even(top) {
 			rungs = append(rungs, s.rung(st, min(st.short, top)))
 		}
 	}

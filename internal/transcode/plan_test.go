@@ -147,6 +147,7 @@ func TestPlanOfOddInputs(t *testing.T) {
 			"480p30=480x480:1300+128 360p30=360x360:700+64 160p30=160x160:270+48 audio_only:64"},
 		{"odd sides", resource.AdvancedHD, 1001, 563, 30, false,
 			"562p30=1000x562:2300+128 480p30=852x480:1300+128 360p30=640x360:700+64 160p30=284x160:270+48 audio_only:64"},
+		{"odd, and at a step", resource.AdvancedSD, 641, 361, 30, false, "360p30=638x360:700+64 160p30=284x160:270+48 audio_only:64"},
 		{"25 fps", resource.Standard, 1280, 720, 25, false,
 			"source 480p25=852x480:1400+0 360p25=640x360:630+64 160p25=284x160:230+48"},
 		{"50 fps", resource.Standard, 1920, 1080, 50, false,
