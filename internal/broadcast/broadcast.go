@@ -163,18 +163,23 @@ func (b *Broadcast) open() error {
 
 // arrange lets these be the renditions from now on, and returns them with their
 // windows.
-func (b *Broadcast) arrange(wanted []Rendition) ([]Rendition, error) {
+func (b *Broadcast) arrange(wanted []Rendition) []Rendition {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	gone, err := b.windows.arrange(wanted)
-	if err != nil {
-		return nil, err
-	}
+	gone := b.windows.arrange(wanted)
 	b.update()
 	for _, old := range gone {
 		b.windows.discard(old.Name, old.Window)
 	}
-	return b.windows.offered, nil
+	return b.windows.offered
+}
+
+// offerLead offers viewers the source, for there are no other pictures.
+func (b *Broadcast) offerLead() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.windows.offerLead()
+	b.update()
 }
 
 // interrupt says that nothing more comes from the stream.

@@ -31,6 +31,7 @@ type outlet struct {
 	rungs  []branch // parallel to its rungs
 	sound  branch   // has a window if the source's sound is a rendition
 	alone  packager.Chunk
+	dark   bool // viewers are offered the source for want of rungs
 }
 
 // branch is the way of a rendition that is not the lead.
@@ -66,22 +67,37 @@ func newOutlet(f *Feed, l *ladder) *outlet {
 }
 
 // arrange lets the renditions of l be those of the broadcast.
-func (o *outlet) arrange(l *ladder) error {
-	windows, err := o.f.b.arrange(l.renditions())
-	if err != nil {
-		return err
+func (o *outlet) arrange(l *ladder) {
+	o.ladder, o.rungs, o.sound, o.dark = l, make([]branch, len(l.rungs)), branch{recorded: -1}, false
+	for i, r := range l.rungs {
+		o.rungs[i].recorded = o.find(r.Name)
 	}
-	o.ladder, o.rungs, o.sound = l, make([]branch, len(l.rungs)), branch{}
-	for _, w := range windows {
+	for _, w := range o.f.b.arrange(l.renditions()) {
 		at := slices.IndexFunc(l.rungs, func(r transcode.Rung) bool { return r.Name == w.Name })
 		switch {
 		case at >= 0:
-			o.rungs[at] = branch{window: w.Window, recorded: o.find(w.Name)}
+			o.rungs[at].window = w.Window
 		case w.Window != o.lead:
-			o.sound = branch{window: w.Window, recorded: -1}
+			o.sound.window = w.Window
 		}
 	}
-	return nil
+}
+
+// enlighten offers viewers the source where the ladder makes all pictures, and
+// there are none to play: the transcoder may have failed for good. It stays on
+// offer to the end of the ladder, for those who have begun with it.
+func (o *outlet) enlighten() {
+	if o.ladder.source || o.dark {
+		return
+	}
+	for i, r := range o.ladder.rungs {
+		if w := o.rungs[i].window; r.Name != transcode.AudioOnly && w != nil && w.Info().Playable {
+			return
+		}
+	}
+	o.dark = true
+	o.f.log.Warn("viewers are offered the source, as nothing comes from the transcoder")
+	o.f.b.offerLead()
 }
 
 // find is the index of a rendition among those recorded, -1 if it is not there.
@@ -93,9 +109,7 @@ func (o *outlet) find(name string) int {
 // to the recording.
 func (o *outlet) publish(l *ladder, c *packager.Chunk, rungs []*packager.Chunk) error {
 	if l != o.ladder {
-		if err := o.arrange(l); err != nil {
-			return err
-		}
+		o.arrange(l)
 	}
 	data, err := o.cmaf.Append(nil, c)
 	if err != nil {
@@ -113,6 +127,9 @@ func (o *outlet) publish(l *ladder, c *packager.Chunk, rungs []*packager.Chunk) 
 	}
 	if o.sound.window != nil {
 		o.follow(&o.sound, c.SoundOnly(&o.alone))
+	}
+	if slices.Contains(rungs, nil) {
+		o.enlighten()
 	}
 	if !c.Ready.IsZero() {
 		metrics.PartDelay.Observe(time.Since(c.Ready).Seconds())
@@ -155,8 +172,10 @@ func (o *outlet) follow(b *branch, c *packager.Chunk) {
 	if b.recorded >= 0 {
 		o.made[b.recorded] = recorder.Rendered{Chunk: c, CMAF: data}
 	}
-	if e := b.window.Follow(o.lead, c, data); e != nil {
-		err = e
+	if b.window != nil {
+		if e := b.window.Follow(o.lead, c, data); e != nil {
+			err = e
+		}
 	}
 	if err != nil && !b.failed {
 		b.failed = true

@@ -109,44 +109,50 @@ func rank(name string) (_ int, ok bool) {
 	return int(a<<10 | b), ok && err == nil && err2 == nil
 }
 
-// arrange opens the windows of exactly these renditions. Those that are there
-// already go on. The others are returned: they are to be discarded when nobody
-// is led to them any more.
-func (r *renditions) arrange(wanted []Rendition) (gone []Rendition, err error) {
-	before := slices.Clone(r.offered)
-	next := slices.Clone(wanted)
-	for i := range next {
-		to := &next[i]
-		if to.Name == "" {
+// arrange opens the windows of exactly these renditions, but for those that
+// cannot be opened. Those that are there already go on. The others are returned:
+// they are to be discarded when nobody is led to them any more.
+func (r *renditions) arrange(wanted []Rendition) (gone []Rendition) {
+	gone = slices.DeleteFunc(slices.Clone(r.offered), func(o Rendition) bool {
+		return o.Name == "" || slices.ContainsFunc(wanted, func(w Rendition) bool { return w.Name == o.Name })
+	})
+	var next []Rendition
+	for _, to := range wanted {
+		switch to.Window = r.find(to.Name); {
+		case to.Name == "":
 			to.Window = r.lead
-			continue
+		case to.Window == nil:
+			to.Window = r.anew(to.Name)
 		}
-		at := slices.IndexFunc(before, func(o Rendition) bool { return o.Name == to.Name })
-		if at >= 0 {
-			to.Window = before[at].Window
-			before = slices.Delete(before, at, at+1)
-			continue
+		if to.Window != nil {
+			next = append(next, to)
 		}
-		if to.Window, err = r.window(to.Name); err != nil {
-			r.log.Error("live window of a rendition begins anew", "rendition", to.Name, "error", err)
-			r.discard(to.Name, nil)
-			if to.Window, err = r.window(to.Name); err != nil {
-				break
-			}
-		}
-	}
-	if err != nil {
-		// The old ones go on. New ones are closed and found again later.
-		for _, n := range next {
-			if n.Window != nil && n.Window != r.lead && r.find(n.Name) == nil {
-				n.Window.Close()
-			}
-		}
-		return nil, err
 	}
 	r.offered = next
 	r.link()
-	return slices.DeleteFunc(before, func(o Rendition) bool { return o.Name == "" }), nil
+	return gone
+}
+
+// anew opens the window of a rendition, nil if that cannot be done: the
+// rendition's loss is nobody else's.
+func (r *renditions) anew(name string) *packager.Window {
+	w, err := r.window(name)
+	if err != nil {
+		r.log.Error("live window of a rendition begins anew", "rendition", name, "error", err)
+		r.discard(name, nil)
+		w, err = r.window(name)
+	}
+	if err != nil {
+		r.log.Error("rendition is left out", "rendition", name, "error", err)
+		return nil
+	}
+	return w
+}
+
+// offerLead offers the lead too, before the others.
+func (r *renditions) offerLead() {
+	r.offered = slices.Insert(slices.Clone(r.offered), 0, Rendition{Window: r.lead})
+	r.link()
 }
 
 // find is the window of a rendition that is offered, nil if it is not.

@@ -247,6 +247,31 @@ func TestFrozenTranscoder(t *testing.T) {
 	}
 }
 
+// Viewers of a channel whose pictures are all transcoded are offered the source
+// while nothing comes from the transcoder, and the next ladder's rungs again.
+func TestNoPicturesFromTranscoder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := on(t, t.TempDir(), resource.AdvancedSD, 1)
+		defer s.stop()
+		for _, dead := range []bool{true, false} {
+			f := s.mustPublish()
+			if err := f.Describe(tracks(t, true)); err != nil {
+				t.Fatal(err)
+			}
+			if dead {
+				c.newest().set(allRungs, frozen)
+			}
+			if err := sendTracks(t, f, 0, 6, true); err != nil {
+				t.Fatal(err)
+			}
+			if got := names(s.view())[0] == "source"; got != dead {
+				t.Errorf("offered are %q, with a dead transcoder: %v", names(s.view()), dead)
+			}
+			f.Close(io.EOF)
+		}
+	})
+}
+
 func playlistEnd(t *testing.T, s *station) media.Ticks {
 	t.Helper()
 	at, ok := s.view().Window.Position()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
@@ -112,6 +113,10 @@ type AudioParams struct {
 // SamplesPerFrame is how many samples an AAC-LC access unit holds.
 const SamplesPerFrame = 1024
 
+// sampleRates are those that AAC has a number for (ISO/IEC 14496-3 table 1.18).
+// Others can be told in full, but decoders do not take them.
+var sampleRates = []int{96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350}
+
 // ParseAAC reads a track's parameters from its AudioSpecificConfig. Anything
 // but AAC-LC of one or two channels and 1024 samples a frame is an error.
 func ParseAAC(config []byte) (*AudioParams, error) {
@@ -128,8 +133,8 @@ func ParseAAC(config []byte) (*AudioParams, error) {
 		return nil, fmt.Errorf("audio channel configuration %d is neither mono nor stereo", c.ChannelConfig)
 	case c.FrameLengthFlag:
 		return nil, errors.New("audio frames of 960 samples are not supported")
-	case c.SampleRate <= 0 || c.SampleRate > 96_000:
-		return nil, fmt.Errorf("audio sample rate %d is out of range", c.SampleRate)
+	case !slices.Contains(sampleRates, c.SampleRate):
+		return nil, fmt.Errorf("audio sample rate %d is none of AAC's", c.SampleRate)
 	}
 	return &AudioParams{Config: bytes.Clone(config), SampleRate: c.SampleRate, Channels: int(c.ChannelConfig)}, nil
 }

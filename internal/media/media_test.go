@@ -77,6 +77,7 @@ func TestParseAAC(t *testing.T) {
 		{"HE-AAC", "2b920800", 0, 0},
 		{"Main", "0a10", 0, 0},
 		{"960 samples", "1214", 0, 0},
+		{"a rate told in full", "17804e2010", 0, 0},
 		{"nothing", "", 0, 0},
 	} {
 		config, _ := hex.DecodeString(tt.config)
