@@ -18,6 +18,7 @@ type view struct {
 	name string // such as "360p30"; empty for the source, where it is watched
 	sight
 	holes []span  // what was told to be missing
+	torn  bool    // its encoder was struck: some of the last part before a key frame may be missing, too
 	joins []int64 // where another stream begins
 }
 
@@ -150,13 +151,17 @@ func missing(s span, holes []span) bool {
 // it has key frames of its own, halved that it leaves out every other picture.
 func (v *view) compare(source *view, halved, fresh bool) (wrong []string) {
 	c := comparison{source: source, view: v}
+	if len(source.pictures) == 0 || len(source.sound) == 0 {
+		c.complain("the source has %d pictures and %d frames of sound", len(source.pictures), len(source.sound))
+		return c.wrong
+	}
 	if v.width > 0 {
 		c.pictures(halved, fresh)
 	} else if len(v.pictures) > 0 {
 		c.complain("it has pictures")
 	}
 	c.sound()
-	if v.width > 0 {
+	if v.width > 0 && len(v.holes) == 0 {
 		c.edges()
 	}
 	return c.wrong
@@ -265,10 +270,17 @@ func (c *comparison) pictures(halved, fresh bool) {
 		if sinceKey++; p.key {
 			sinceKey = 0
 		}
-		if want := !halved || sinceKey%2 == 0; want != there[p.at] && !missing(p.span, c.view.holes) {
+		if want := !halved || sinceKey%2 == 0; want != there[p.at] && !missing(p.span, c.view.holes) && !c.tornBefore(p.at) {
 			c.complain("the picture at %s, %d behind a key frame, is there: %t", clock(p.at), sinceKey, there[p.at])
 		}
 	}
+}
+
+// tornBefore says whether a picture may be missing because the encoder began anew
+// within the time of a part.
+func (c *comparison) tornBefore(at int64) bool {
+	const part = ticks / 3
+	return c.view.torn && slices.ContainsFunc(c.view.pictures, func(p shown) bool { return p.key && p.at > at && p.at <= at+part+rounding })
 }
 
 // begins says whether a stream begins at a time.
@@ -297,8 +309,8 @@ func (c *comparison) sound() {
 	if len(left) > 0 {
 		c.complain("the sound at %s is not the source's", clock(left[0].at))
 	}
-	if len(c.view.holes) > 0 {
-		return // how long it is cannot be heard
+	if len(c.view.holes) > 0 || c.view.torn {
+		return // how long a hole is cannot be heard
 	}
 	if len(c.view.beeps) != len(c.source.beeps) {
 		c.complain("it beeps %d times, the source %d times", len(c.view.beeps), len(c.source.beeps))
@@ -311,20 +323,27 @@ func (c *comparison) sound() {
 	}
 }
 
-// edges checks that sound and pictures begin and end together.
+// edges checks that sound and pictures begin and end together, as the source's
+// do. Those of a source that was torn off amid B-frames end a moment apart.
 func (c *comparison) edges() {
-	v := c.view
-	if len(v.pictures) == 0 || len(v.sound) == 0 {
-		c.complain("it has %d pictures and %d frames of sound", len(v.pictures), len(v.sound))
+	if len(c.view.pictures) == 0 || len(c.view.sound) == 0 {
+		c.complain("it has %d pictures and %d frames of sound", len(c.view.pictures), len(c.view.sound))
 		return
 	}
 	limit := durationTicks(skew)
-	if d := v.sound[0].at - v.pictures[0].at; d > limit || d < -limit {
-		c.complain("sound begins %s after the picture", clock(d))
+	begin, end := c.view.edges()
+	if begin > limit || begin < -limit {
+		c.complain("sound begins %s after the picture", clock(begin))
 	}
-	if d := v.sound[len(v.sound)-1].end() - v.pictures[len(v.pictures)-1].end(); d > limit || d < -limit {
-		c.complain("sound ends %s after the picture", clock(d))
+	_, sourceEnd := c.source.edges()
+	if d := end - sourceEnd; d > limit || d < -limit || end > ticks/3 || end < -limit {
+		c.complain("sound ends %s after the picture, the source's %s", clock(end), clock(sourceEnd))
 	}
+}
+
+// edges is how long after the pictures sound begins and ends.
+func (v *view) edges() (begin, end int64) {
+	return v.sound[0].at - v.pictures[0].at, v.sound[len(v.sound)-1].end() - v.pictures[len(v.pictures)-1].end()
 }
 
 // clock is a time of day that begins with the stream.

@@ -34,6 +34,8 @@ func TestCompareRenditions(t *testing.T) {
 			v.sound = slices.DeleteFunc(v.sound, func(s span) bool { return s.at >= ticks && s.at < 2*ticks })
 			v.holes = []span{{ticks, ticks}}
 		}},
+		{name: "torn off before a key frame", breaks: func(v *view) { v.torn, v.pictures = true, slices.Delete(v.pictures, 45, 50) }},
+		{name: "torn off for long", breaks: func(v *view) { v.torn, v.pictures = true, slices.Delete(v.pictures, 35, 50) }, wrong: "16 behind a key frame, is there: false"},
 		{name: "halved in secret", breaks: halve, wrong: "1 behind a key frame, is there: false"},
 		{name: "not halved", breaks: func(*view) {}, halved: true, wrong: "1 behind a key frame, is there: true"},
 		{name: "a picture is missing", breaks: func(v *view) { v.pictures = slices.Delete(v.pictures, 30, 31) }, wrong: "5 behind a key frame, is there: false"},
@@ -52,6 +54,7 @@ func TestCompareRenditions(t *testing.T) {
 		{name: "late beep", breaks: func(v *view) { v.beeps[1] += ticks / 20 }, wrong: "it beeps at 1.0500 s"},
 		{name: "no beep", breaks: func(v *view) { v.beeps = v.beeps[1:] }, wrong: "it beeps 3 times"},
 		{name: "late sound", breaks: func(v *view) { v.sound = v.sound[3:] }, wrong: "sound begins 0.0640 s after"},
+		{name: "sound ends late", breaks: func(v *view) { v.pictures = v.pictures[:97] }, wrong: "sound ends 0.1"},
 		{name: "sound ends early", breaks: func(v *view) { v.sound = v.sound[:len(v.sound)-4] }, wrong: "sound ends -0."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -99,7 +99,7 @@ func TestLadders(t *testing.T) {
 			}
 			l.reel.length = l.first + 3*time.Second
 			film := l.reel.shoot(t)
-			const speeds = 3
+			const speeds = 4
 			s := startTranscoder(t, speeds)
 			// A machine that is too slow has gaps, and tells them. There is one speed
 			// at which it has none.

@@ -51,8 +51,13 @@ type watched struct {
 	Stalls []int   // ms each
 }
 
+// faults are what is wrong with what was seen.
+type faults []string
+
+func (f *faults) add(format string, values ...any) { *f = append(*f, fmt.Sprintf(format, values...)) }
+
 // switchLevels has a player of switching.mjs play a URL.
-func switchLevels(t *testing.T, player, url string) (saw switched) {
+func switchLevels(t *testing.T, player, url string) (saw switched, wrong faults) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -69,15 +74,53 @@ func switchLevels(t *testing.T, player, url string) (saw switched) {
 	}
 	t.Logf("%s: %s", player, out)
 	for _, e := range saw.Errors {
-		// hls.js tells so when it thinks better of what it asked for.
-		if e != "aborted  Aborted" {
-			t.Errorf("player: %s", e)
+		name, _, _ := strings.Cut(e, " ")
+		// hls.js tells when it thinks better of what it asked for, when it seeks to
+		// where the media begins, and what it does about a stall, which is counted.
+		if !slices.Contains([]string{"aborted", "bufferSeekOverHole", "bufferNudgeOnStall"}, name) || strings.Contains(e, "fatal ") {
+			wrong.add("player: %s", e)
 		}
 	}
 	for _, p := range saw.Problems {
-		t.Errorf("page: %s", p)
+		wrong.add("page: %s", p)
 	}
-	return saw
+	return saw, wrong
+}
+
+// plays runs a test of a player. On a machine that is too busy to transcode, what a
+// playlist says is missing is no fault: it is tried again.
+func (c *channel) plays(t *testing.T, name string, try func(t *testing.T) faults) {
+	t.Run(name, func(t *testing.T) {
+		for range 3 {
+			gaps := c.gaps(t)
+			wrong := try(t)
+			if gaps += c.gaps(t); gaps == 0 || len(wrong) == 0 {
+				for _, w := range wrong {
+					t.Error(w)
+				}
+				return
+			}
+			t.Logf("%d gaps are told, and: %q", gaps, wrong)
+		}
+		t.Skip("the machine is too busy to transcode")
+	})
+}
+
+// gaps is how many gaps the playlists of all renditions tell.
+func (c *channel) gaps(t *testing.T) (n int) {
+	t.Helper()
+	all, err := c.variants(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range all {
+		p, err := fetchPlaylist(t.Context(), v["URI"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += p.Count("EXT-X-GAP")
+	}
+	return n
 }
 
 // startEdge starts what stands before a server: all of the server is at /edge/
@@ -118,62 +161,66 @@ func TestSwitching(t *testing.T) {
 	_, path, _ := strings.Cut(*c.PlaybackUrl, "/api/")
 	source := edge + "/edge/api/" + path
 
-	t.Run("hls.js", func(t *testing.T) {
-		saw := switchLevels(t, "hls", source)
+	c.plays(t, "hls.js", func(t *testing.T) faults {
+		saw, wrong := switchLevels(t, "hls", source)
 		var levels []int
 		for _, l := range saw.Levels {
 			levels = append(levels, l.Height)
 		}
 		if !slices.Equal(levels, heights) {
-			t.Fatalf("levels %v, want %v", levels, heights)
+			wrong.add("levels %v, want %v", levels, heights)
 		}
 		if want := 2*(len(heights)-1) + 2 + 2; len(saw.Steps) != want {
-			t.Errorf("%d steps, want %d", len(saw.Steps), want)
+			wrong.add("%d steps, want %d", len(saw.Steps), want)
 		}
 		// What a machine does to one level that has little to spare, it may do to
 		// the change as well.
 		patience := sum(saw.Steady.Stalls)
 		for _, step := range saw.Steps {
 			if !step.Shown || !step.Forward || step.Moved <= 0 {
-				t.Errorf("from %d to %d by %s: shown %t, moved %.3f s", step.From, step.To, step.How, step.Shown, step.Moved)
+				wrong.add("from %d to %d by %s: shown %t, moved %.3f s", step.From, step.To, step.How, step.Shown, step.Moved)
 			}
 			// currentLevel drops what is loaded, so there may be a stall.
 			if stalled := sum(step.Stalls); step.How == "nextLevel" && stalled > patience+100 {
-				t.Errorf("from %d to %d: stalls of %v ms in all of %d tries; on one level %v", step.From, step.To, step.Stalls, step.Tries, saw.Steady.Stalls)
+				wrong.add("from %d to %d: stalls of %v ms in all of %d tries; on one level %v", step.From, step.To, step.Stalls, step.Tries, saw.Steady.Stalls)
 			}
 		}
+		return wrong
 	})
-	t.Run("slow connection", func(t *testing.T) {
-		saw := switchLevels(t, "slow", source)
+	c.plays(t, "slow connection", func(t *testing.T) faults {
+		saw, wrong := switchLevels(t, "slow", source)
 		for i, what := range []string{"fast", "slow", "fast again"} {
 			if step := saw.Steps[i]; !step.Shown || step.Moved <= 0 || (step.Height == heights[3]) != (i != 1) {
-				t.Errorf("%s: %d lines, moved %.3f s", what, step.Height, step.Moved)
+				wrong.add("%s: %d lines, moved %.3f s", what, step.Height, step.Moved)
 			}
 		}
+		return wrong
 	})
-	t.Run("Chromium's own", func(t *testing.T) {
-		saw := switchLevels(t, "native", source)
+	c.plays(t, "Chromium's own", func(t *testing.T) faults {
+		saw, wrong := switchLevels(t, "native", source)
 		if len(saw.Heights) == 0 || slices.ContainsFunc(saw.Heights, func(h int) bool { return !slices.Contains(heights, h) }) || saw.Steps[0].Moved < 4 {
-			t.Errorf("pictures of %v lines, moved %.3f s", saw.Heights, saw.Steps[0].Moved)
+			wrong.add("pictures of %v lines, moved %.3f s", saw.Heights, saw.Steps[0].Moved)
 		}
+		return wrong
 	})
-	t.Run("watch page", func(t *testing.T) {
-		saw := switchLevels(t, "watch", edge+"/edge/watch/"+c.id())
+	c.plays(t, "watch page", func(t *testing.T) faults {
+		saw, wrong := switchLevels(t, "watch", edge+"/edge/watch/"+c.id())
 		if len(saw.Choices) == 0 || !slices.Equal(saw.Choices[1:], []string{"720p", "480p", "360p", "160p"}) || !strings.HasPrefix(saw.Auto, "Auto") || !saw.Fits {
-			t.Errorf("choices %q, first %q, fits a phone: %t", saw.Choices, saw.Auto, saw.Fits)
+			wrong.add("choices %q, first %q, fits a phone: %t", saw.Choices, saw.Auto, saw.Fits)
 		}
 		// Each, the keyboard, a new attempt, the player's own choice.
 		if len(saw.Steps) != len(heights)+3 {
-			t.Errorf("%d steps", len(saw.Steps))
+			wrong.add("%d steps", len(saw.Steps))
 		}
 		for i, step := range saw.Steps {
 			if !step.Shown || step.Moved <= 0 {
-				t.Errorf("step %d, to %d: %d lines, moved %.3f s", i, step.To, step.Height, step.Moved)
+				wrong.add("step %d, to %d: %d lines, moved %.3f s", i, step.To, step.Height, step.Moved)
 			}
 		}
 		if steps := saw.Steps; len(steps) > 5 && (steps[4].To != 480 || steps[5].To != 480) {
-			t.Errorf("an arrow down from 720p chose %d, a new attempt %d", steps[4].To, steps[5].To)
+			wrong.add("an arrow down from 720p chose %d, a new attempt %d", steps[4].To, steps[5].To)
 		}
+		return wrong
 	})
 }
 
@@ -201,8 +248,8 @@ func TestNothingToSwitch(t *testing.T) {
 	if all, err := c.variants(t.Context(), "?allow_audio_only=yes"); err != nil || len(all) != 1 {
 		t.Errorf("offered without a wish: %v, %v", all, err)
 	}
-	if saw := switchLevels(t, "watch", "http://"+s.at.HTTP+"/watch/"+c.id()); len(saw.Choices) != 0 {
-		t.Errorf("choices %q", saw.Choices)
+	if saw, wrong := switchLevels(t, "watch", "http://"+s.at.HTTP+"/watch/"+c.id()); len(saw.Choices) != 0 || len(wrong) > 0 {
+		t.Errorf("choices %q; %q", saw.Choices, wrong)
 	}
 }
 
