@@ -61,7 +61,20 @@ func (l laddered) delays() string {
 	return fmt.Sprintf("%.0f | %.0f", l.delay.next.at(.5), l.delay.next.at(.95))
 }
 
+// benchLadder measures a stream, anew where its ffmpeg was replaced meanwhile.
 func benchLadder(b *testing.B, capacity int, d time.Duration) (l laddered) {
+	b.Helper()
+	for range 3 {
+		var whole bool
+		if l, whole = tryLadder(b, capacity, d); whole {
+			return l
+		}
+	}
+	fmt.Println("The machine is too busy: ffmpeg was replaced while it was measured, and what is said of it here is too little.")
+	return l
+}
+
+func tryLadder(b *testing.B, capacity int, d time.Duration) (l laddered, whole bool) {
 	b.Helper()
 	s := startServer(b, "--transcode-capacity", strconv.Itoa(capacity))
 	c := s.newChannel(of(types.ChannelTypeStandardChannelType, ""))
@@ -82,6 +95,7 @@ func benchLadder(b *testing.B, capacity int, d time.Duration) (l laddered) {
 		both.Wait()
 	})
 	l.own = server
+	whole = capacity == 0 || slices.Contains(s.ffmpegs(b), pids[len(pids)-1])
 	l.delay = probe.stop(publisher)
 	publisher.check(b)
 	all, err := c.variants(b.Context(), "")
@@ -97,7 +111,7 @@ func benchLadder(b *testing.B, capacity int, d time.Duration) (l laddered) {
 	}
 	publisher.stop()
 	s.stop()
-	return l
+	return l, whole
 }
 
 // commandLine is how a process was started.

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -65,11 +67,15 @@ func (s *server) profiled(name string, d time.Duration, work func()) {
 	}
 }
 
-// cpuTime is how long processes have been running on processors.
+// cpuTime is how long processes have been running on processors, those that have
+// ended left out.
 func cpuTime(b *testing.B, pids ...int) (sum time.Duration) {
 	b.Helper()
 	for _, pid := range pids {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -87,11 +93,14 @@ func cpuTime(b *testing.B, pids ...int) (sum time.Duration) {
 	return sum
 }
 
-// resident is the memory of processes, in MiB.
+// resident is the memory of processes, in MiB, those that have ended left out.
 func resident(b *testing.B, pids ...int) (sum float64) {
 	b.Helper()
 	for _, pid := range pids {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -200,7 +200,10 @@ func (v *RecordingVerify) one(ctx context.Context, c *client, id string, out io.
 	if n := len(report.Renditions); n > 1 {
 		fmt.Fprintf(out, ", %d renditions", n)
 	}
-	if n := report.Thumbnails; n > 0 {
+	switch n := report.Thumbnails; {
+	case n == 1:
+		fmt.Fprint(out, ", 1 thumbnail")
+	case n > 1:
 		fmt.Fprintf(out, ", %d thumbnails", n)
 	}
 	fmt.Fprintln(out)
