@@ -102,7 +102,7 @@ func (c *channel) plays(t *testing.T, name string, try func(t *testing.T) faults
 			}
 			t.Logf("%d gaps are told, and: %q", gaps, wrong)
 		}
-		t.Skip("the machine is too busy to transcode")
+		t.Error("gaps are told each time: the machine is too busy to transcode, or the transcoder is not right")
 	})
 }
 
@@ -143,8 +143,8 @@ func startEdge(t *testing.T, s *server) string {
 
 // Players change between a channel's renditions, all the way down and up, and the
 // picture goes on. They find everything below another path, as behind a proxy.
+// It runs beside no other test, for it wants a ladder without gaps.
 func TestSwitching(t *testing.T) {
-	t.Parallel()
 	s := startTranscoder(t, 1)
 	c := s.newChannel(of(types.ChannelTypeStandardChannelType, ""))
 	p := picture{width: 1280, height: 720, rate: 10, gop: 20, bitrate: "1500k", audio: "aac -b:a 96k"}

@@ -105,13 +105,14 @@ func (s *state) variant(i int, r Rendition) variant {
 	return v
 }
 
-// recordedMedia is what the recording consists of, as the ledger is told.
-func (s *state) recordedMedia() (m resource.RecordedMedia) {
+// recordedMedia is what a recording of these objects consists of, as the ledger is
+// told.
+func (s *state) recordedMedia(objects []object) (m resource.RecordedMedia) {
 	m.Thumbnail = s.thumbnailName()
 	if !s.named() {
 		return m
 	}
-	for _, v := range s.variants(s.objects) {
+	for _, v := range s.variants(objects) {
 		m.Renditions = append(m.Renditions, resource.RecordedRendition{Name: v.name, Width: v.Width, Height: v.Height})
 	}
 	return m

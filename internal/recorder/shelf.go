@@ -13,7 +13,7 @@ type Progress struct {
 	Waiting  int64         // bytes of media that are not in the bucket yet
 	Streams  []string      // those that are certain to belong to it, oldest first
 	Playable bool          // the bucket has playlists, and they name media
-	// Media is what it consists of so far, nothing while a name is not known.
+	// Media is what its playlists name so far.
 	Media resource.RecordedMedia
 }
 
@@ -26,7 +26,7 @@ func (r *Recorder) Progress(id string) (p Progress, ok bool) {
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return Progress{Duration: rec.duration(), Waiting: rec.waiting, Streams: rec.settledStreams(), Playable: rec.listed > 0, Media: rec.recordedMedia()}, true
+	return Progress{Duration: rec.duration(), Waiting: rec.waiting, Streams: rec.settledStreams(), Playable: rec.listed > 0, Media: rec.recordedMedia(rec.objects[:rec.listed])}, true
 }
 
 // Object is one media file of a recording, or the want of one.

@@ -340,7 +340,7 @@ func (rec *recording) row() resource.Recording {
 // tellMedia tells the ledger what the recording consists of.
 func (rec *recording) tellMedia(ctx context.Context) error {
 	rec.mu.Lock()
-	m, id := rec.recordedMedia(), rec.Recording.ID
+	m, id := rec.recordedMedia(rec.objects), rec.Recording.ID
 	rec.mu.Unlock()
 	if err := rec.ledger.DescribeRecording(ctx, id, m); err != nil {
 		return fmt.Errorf("describe recording: %w", err)

@@ -110,8 +110,12 @@ func (s *state) thumbnailMetadata(start bool) (sequential, latest *thumbnailMeta
 // recoverThumbnails lets go of the thumbnails that did not reach the disk.
 func (rec *recording) recoverThumbnails() error {
 	for _, t := range slices.Clone(rec.thumbs.spooled) {
-		if _, err := rec.readThumbnail(&t); err == nil {
+		_, err := rec.readThumbnail(&t)
+		if err == nil {
 			continue
+		}
+		if shortage(err) {
+			return err
 		}
 		if err := rec.record(&done{What: droppedThumbnail, N: t.N}); err != nil {
 			return err
