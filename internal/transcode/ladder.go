@@ -187,6 +187,9 @@ var (
 
 // feed writes frames to p until they end, or p does, or ctx.
 func (l *Ladder) feed(ctx context.Context, p *process) error {
+	if err := p.begin(); err != nil {
+		return err
+	}
 	for {
 		f, ok, closed, overrun := l.queue.take()
 		switch {

@@ -40,6 +40,7 @@ type process struct {
 	stderr *os.File
 	files  []*os.File // the outputs
 	stamps *stamps
+	header []byte // what it is fed first
 	buf    []byte
 	fed    bool // with a frame
 
@@ -54,9 +55,8 @@ type process struct {
 	lastLine string // it said
 }
 
-// startProcess runs ffmpeg and writes the tracks' configurations to it. Whatever
-// comes out is handed to out, by one goroutine for each output. End it
-// with finish or kill, and wait for ended.
+// startProcess runs ffmpeg. Whatever comes out is handed to out, by one goroutine
+// for each output. Begin it, end it with finish or kill, and wait for ended.
 func startProcess(program string, r recipe, in media.Params, log *slog.Logger, out deliver) (*process, error) {
 	p := &process{recipe: r, log: log, ended: make(chan struct{})}
 	if !r.sound {
@@ -89,7 +89,7 @@ func startProcess(program string, r recipe, in media.Params, log *slog.Logger, o
 		p.closeFiles()
 		p.err = p.verdict(err)
 	}()
-	_, _ = p.stdin.Write(appendFLVHeader(nil, in, r.rate)) // a pipe has room for it
+	p.header = appendFLVHeader(nil, in, r.rate)
 	return p, nil
 }
 
@@ -139,6 +139,15 @@ func environment(all []string) []string {
 		}
 	}
 	return kept
+}
+
+// begin feeds the tracks' configurations, with which ffmpeg makes ready for the
+// first frame. Like write it may block.
+func (p *process) begin() error {
+	if _, err := p.stdin.Write(p.header); err != nil {
+		return fmt.Errorf("feed ffmpeg: %w", err)
+	}
+	return nil
 }
 
 // write feeds a frame; the first is a key frame. It blocks while the process has

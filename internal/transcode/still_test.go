@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"image/jpeg"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,17 +125,22 @@ func TestStillThatCannotBeMade(t *testing.T) {
 func TestStillProgramIsHeld(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	v, key := keyFrame(t, "color=red:size=320x180", "yuv420p")
-	seen := filepath.Join(t.TempDir(), "seen")
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(300*time.Millisecond, cancel)
-	ffmpeg := program(t, fmt.Sprintf("sleep 60 & { env; nice; echo $!; } >%s.new; mv %[1]s.new %[1]s; wait", seen))
+	var said []byte
+	var listening sync.WaitGroup
+	listening.Go(func() { // until the program has said all
+		said, _ = os.ReadFile(pipe)
+		cancel()
+	})
+	ffmpeg := program(t, fmt.Sprintf("sleep 60 & { env; nice; echo $!; } >%s; wait", pipe))
 	if _, err := stillOf(ctx, ffmpeg, v, key.Payload); err == nil {
 		t.Error("a still that was not made")
 	}
-	said, err := os.ReadFile(seen)
-	if err != nil {
-		t.Skip("the program had no time to begin")
-	}
+	listening.Wait()
 	if strings.Contains(string(said), "secret") {
 		t.Error("the program sees the server's credentials")
 	}
@@ -161,7 +166,7 @@ func (a *answers) done(name string) func([]byte, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if err != nil {
-			name += ": " + errors.Unwrap(fmt.Errorf("%w", err)).Error()
+			name += ": " + err.Error()
 		}
 		a.got = append(a.got, name)
 		a.all <- struct{}{}
