@@ -25,6 +25,7 @@
   const TICK = 250;
   const STALE = 3000; // without a new part: the publisher, or the network, is gone
   const STUCK = 6000; // media in the buffer, and still no progress
+  const NUDGE = 10000; // nothing new, and no error: hls.js may have stopped loading
   const SETTLE = 3000; // of an attempt, in which to jump to where it should be
   const CALM = 60000; // without a stall, venture closer again
 
@@ -173,6 +174,7 @@
       let troubles = 0; // fatal ones since media last arrived
       let position = -1;
       let moved = performance.now();
+      let nudged = moved; // last time it went on, or was told to load
       let fed = moved; // last time it was still, for want of media or by wish
       let began = 0; // when the picture first moved
       let calm = moved; // since when nothing stalled
@@ -255,6 +257,12 @@
         const stale = !ending && (now - grown > (parts ? STALE : 4 * STALE) || !video.paused && still > STALE);
         if (newest && stale) show('reconnecting');
         else if (newest && (video.paused || still < 2 * TICK)) show('live'); // the picture moves
+        if (!stale) nudged = now;
+        else if (now - nudged > NUDGE) {
+          nudged = now;
+          player.stopLoad();
+          player.startLoad();
+        }
 
         if (still < TICK || video.paused || !(player.mainForwardBufferInfo?.len > 0.5)) fed = now;
         if (now - fed > STUCK) {
