@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -203,28 +201,8 @@ func (c *channel) objects() (n int) {
 
 // spooled is how many bytes of media wait for upload, as the server tells.
 func (c *channel) spooled() int64 {
-	t := c.server.t
-	t.Helper()
-	resp, err := http.Get("http://" + c.server.at.Admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "anabranch_recording_spool_bytes "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return int64(n)
-		}
-	}
-	t.Fatal("the spool is not told")
-	return 0
+	c.server.t.Helper()
+	return int64(c.server.metric("anabranch_recording_spool_bytes"))
 }
 
 // waitSpool waits until n recordings are in the spool.

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -46,17 +44,9 @@ func benchStills(b *testing.B, encoded func() (*footage, error), interval, d tim
 	publisher := startReplay(b, s.newChannel(recordTo(arn)).rtmp(), encoded)
 	time.Sleep(settle)
 	u = measure(b, d, s.pid())
-	_, text := fetch(b, "http://"+s.at.Admin+"/metrics")
+	counted = s.metrics()
 	publisher.check(b)
 	publisher.stop()
 	s.stop()
-
-	counted = make(map[string]float64)
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if n, err := strconv.ParseFloat(value, 64); err == nil && strings.HasPrefix(name, "anabranch_still") {
-			counted[name] = n
-		}
-	}
 	return u, counted
 }

@@ -305,10 +305,6 @@ func TestPrivateWatchPage(t *testing.T) {
 		"aws:access-control-allow-origin": "https://a.example", "aws:strict-origin-enforcement": true})
 	// It waits for the channel without using the token up.
 	good, bad := b.open(c.watchURL()+"?token="+once), b.open(c.watchURL())
-	time.Sleep(2 * time.Second)
-	publish(t, c.rtmp(), smallPicture())
-	good.waitPlaying(30*time.Second, 1)
-	good.picture("token")
 	state := func(tab *tab, want string, limit time.Duration) {
 		t.Helper()
 		eventually(t, limit, "the page is "+want, func() error {
@@ -318,6 +314,15 @@ func TestPrivateWatchPage(t *testing.T) {
 			return nil
 		})
 	}
+	eventually(t, 15*time.Second, "both pages have asked twice", func() error {
+		if n := s.metric(`anabranch_playback_requests_total{kind="multivariant"`); n < 4 {
+			return fmt.Errorf("there were %v requests", n)
+		}
+		return nil
+	})
+	publish(t, c.rtmp(), smallPicture())
+	good.waitPlaying(30*time.Second, 1)
+	good.picture("token")
 	state(bad, "refused", 15*time.Second)
 	bad.picture("no token")
 	again := b.open(c.watchURL() + "?token=" + once)

@@ -192,7 +192,7 @@ func TestThumbnails(t *testing.T) {
 				return nil
 			})
 			checkPoster(t, c, width, height)
-			late := replaced(t, s)
+			late := int(s.metric("anabranch_stills_replaced_total"))
 			tt.breaks(s, first)
 			c.waitOffline()
 			second := publishArguments(t, c.rtmp(), greySeconds(width, height))
@@ -205,7 +205,7 @@ func TestThumbnails(t *testing.T) {
 			numbered := r.sequence()
 			want := due(keyFrames(t, r, filepath.Dir(r.mediaPath(t))), tt.interval)
 			shown := match(t, numbered, want, width, height)
-			if late += replaced(t, s) + tt.lost; tt.storage[0] == sequential && len(shown)+late < len(want) {
+			if late += int(s.metric("anabranch_stills_replaced_total")) + tt.lost; tt.storage[0] == sequential && len(shown)+late < len(want) {
 				t.Errorf("%d thumbnails, %d may not have been made in time, due are %v", len(shown), late, want)
 			}
 			if tt.storage[len(tt.storage)-1] == latest {
@@ -259,19 +259,6 @@ func match(t testing.TB, thumbs [][]byte, due []grey, width, height int) (of []g
 		next++
 	}
 	return of
-}
-
-// replaced counts the thumbnails that a busy machine had no time for before the
-// next was due.
-func replaced(t testing.TB, s *server) (n int) {
-	t.Helper()
-	_, text := fetch(t, "http://"+s.at.Admin+"/metrics")
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "anabranch_stills_replaced_total "); ok {
-			n, _ = strconv.Atoi(strings.TrimSpace(value))
-		}
-	}
-	return n
 }
 
 // mediaPath is where the first rendition's media playlist is below the prefix.
@@ -352,7 +339,7 @@ func TestThumbnailsAlone(t *testing.T) {
 	c.waitOffline()
 	r := c.waitRecordings(1)[0]
 	all := r.sequence()
-	if late := replaced(t, s); len(all)+late < 4 {
+	if late := int(s.metric("anabranch_stills_replaced_total")); len(all)+late < 4 {
 		t.Errorf("%d thumbnails of more than four seconds, %d were not made in time", len(all), late)
 	}
 	var want []grey // once a second
