@@ -59,16 +59,7 @@ func TestLadderChaos(t *testing.T) {
 	if p.hasEnded() && strings.Contains(p.output(), "rror") {
 		t.Errorf("the publisher says %s", p.output())
 	}
-	c.waitOffline()
-	c.waitAllSeen()
-	live := c.watched()
-	c.endRecording()
-	r := c.waitRecordings(1)[0]
-	r.check(t)
-	s.wholeRecording(s.shelf()[0].ID)
-	recorded := r.recorded(t)
-
-	checkLiveCuts(t, c)
+	live, recorded := c.checkedEnd()
 	holes := 0
 	for _, v := range live[1:] {
 		holes += len(v.holes)
@@ -93,6 +84,22 @@ func TestLadderChaos(t *testing.T) {
 	for _, w := range wrong {
 		t.Error(w)
 	}
+}
+
+// checkedEnd is what was seen of a channel's renditions, live and recorded, when
+// its stream and its one recording have ended and both are whole.
+func (c *channel) checkedEnd() (live, recorded []*view) {
+	t := c.server.t
+	t.Helper()
+	c.waitOffline()
+	c.waitAllSeen()
+	live = c.watched()
+	c.endRecording()
+	r := c.waitRecordings(1)[0]
+	r.check(t)
+	c.server.wholeRecording(c.server.shelf()[0].ID)
+	checkLiveCuts(t, c)
+	return live, r.recorded(t)
 }
 
 // A server that dies with a ladder goes on with it: all renditions' numbers, and
@@ -121,16 +128,7 @@ func TestLadderServerKilled(t *testing.T) {
 	c.waitRungs(3)
 	second.waitSent(6 * time.Second)
 	second.quit()
-	c.waitOffline()
-	c.waitAllSeen()
-	live := c.watched()
-	c.endRecording()
-	r := c.waitRecordings(1)[0]
-	r.check(t)
-	s.wholeRecording(s.shelf()[0].ID)
-	recorded := r.recorded(t)
-
-	checkLiveCuts(t, c)
+	live, recorded := c.checkedEnd()
 	if last := viewer.newest().Open.Number; last <= killed {
 		t.Errorf("the last segment is %d, when the server was killed it was %d", last-1, killed)
 	}

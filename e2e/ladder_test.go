@@ -277,7 +277,7 @@ func (c *channel) waitAllSeen() {
 
 // checkLiveCuts checks that all renditions were cut at the same instants, part by
 // part, and numbered alike.
-func checkLiveCuts(t *testing.T, c *channel) bool {
+func checkLiveCuts(t testing.TB, c *channel) bool {
 	t.Helper()
 	var first []hls.Segment
 	for i, r := range c.viewer.Renditions() {
