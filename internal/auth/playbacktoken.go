@@ -39,16 +39,16 @@ type PlaybackClaims struct {
 	Expires           time.Time // exp
 }
 
-// PlaybackTokenError says why a token is refused. Its text is for whoever holds
+// TokenError says why a token is refused. Its text is for whoever holds
 // the token.
-type PlaybackTokenError struct {
+type TokenError struct {
 	Fault  TokenFault
 	Reason string
 }
 
-func (e *PlaybackTokenError) Error() string { return e.Reason }
+func (e *TokenError) Error() string { return e.Reason }
 
-// TokenFault is a sort of [PlaybackTokenError].
+// TokenFault is a sort of [TokenError].
 type TokenFault int
 
 // The faults of a token.
@@ -78,7 +78,7 @@ var tokens = jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodES384.
 
 // VerifyPlaybackToken returns what a token says that was signed with one of
 // keys and is valid now. Claims that it does not know are ignored. The error is
-// a *[PlaybackTokenError].
+// a *[TokenError].
 func VerifyPlaybackToken(token string, keys []*ecdsa.PublicKey, now time.Time) (PlaybackClaims, error) {
 	if len(token) > maxToken {
 		return PlaybackClaims{}, malformed("token is longer than %d bytes", maxToken)
@@ -99,7 +99,7 @@ func VerifyPlaybackToken(token string, keys []*ecdsa.PublicKey, now time.Time) (
 	case parsed.Method != nil && parsed.Method != jwt.SigningMethodES384:
 		return PlaybackClaims{}, malformed("token is signed with %s, not with ES384", parsed.Method.Alg())
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), len(keys) == 0 && checkHeader(parsed.Header) == nil && parsed.Signature != nil:
-		return PlaybackClaims{}, &PlaybackTokenError{TokenUnverified, "token is not signed with a key pair that is known here"}
+		return PlaybackClaims{}, &TokenError{TokenUnverified, "token is not signed with a key pair that is known here"}
 	default:
 		return PlaybackClaims{}, malformed("%v", err)
 	}
@@ -177,9 +177,9 @@ func checkTimes(c *PlaybackClaims, issued, notBefore, now time.Time) error {
 	}
 	switch {
 	case !now.Before(c.Expires):
-		return &PlaybackTokenError{TokenExpired, "token has expired"}
+		return &TokenError{TokenExpired, "token has expired"}
 	case notBefore.After(now.Add(skew)), issued.After(now.Add(skew)):
-		return &PlaybackTokenError{TokenEarly, "token is not valid yet"}
+		return &TokenError{TokenEarly, "token is not valid yet"}
 	case c.SingleUse != "" && c.Expires.Sub(from) > maxShortLife+skew:
 		return malformed("exp: more than 10 minutes ahead, with aws:single-use-uuid")
 	case c.ViewerID != "" && c.Expires.Sub(from) > maxShortLife+skew:
@@ -252,5 +252,5 @@ func (r *claimReader) date(name string) time.Time {
 }
 
 func malformed(format string, args ...any) error {
-	return &PlaybackTokenError{TokenMalformed, fmt.Sprintf(format, args...)}
+	return &TokenError{TokenMalformed, fmt.Sprintf(format, args...)}
 }

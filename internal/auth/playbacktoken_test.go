@@ -153,7 +153,7 @@ func TestPlaybackClaims(t *testing.T) {
 
 func checkFault(t *testing.T, name string, err error, fault TokenFault, says string) {
 	t.Helper()
-	var refused *PlaybackTokenError
+	var refused *TokenError
 	if !errors.As(err, &refused) || refused.Fault != fault || !strings.Contains(refused.Reason, says) {
 		t.Errorf("%s: %v, want fault %d with %q", name, err, fault, says)
 	}
@@ -232,7 +232,7 @@ func FuzzPlaybackToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, claims string) {
 		token := key.sign(t, header, claims)
 		c, err := VerifyPlaybackToken(token, keys, tokenNow)
-		var refused *PlaybackTokenError
+		var refused *TokenError
 		if err != nil && !errors.As(err, &refused) {
 			t.Fatalf("error without a fault: %v", err)
 		}

@@ -12,7 +12,7 @@ import (
 // configuration.
 func (f *Feed) storeDescription(d media.Description) error {
 	one, all := ingestConfiguration(d)
-	if err := f.b.m.Sessions.SetIngestConfiguration(f.b.m.ctx, f.id, one, all); err != nil {
+	if err := f.b.m.Sessions.SetInputConfiguration(f.b.m.ctx, f.id, one, all); err != nil {
 		return fmt.Errorf("store ingest configuration: %w", err)
 	}
 	return nil
@@ -38,15 +38,15 @@ func (f *Feed) keepDescription() {
 }
 
 // ingestConfiguration tells d in both forms of the API.
-func ingestConfiguration(d media.Description) (*resource.IngestConfiguration, *resource.IngestConfigurations) {
+func ingestConfiguration(d media.Description) (*resource.InputConfiguration, *resource.InputConfigurations) {
 	const track = "Track0"
 	video := resource.VideoConfiguration{
 		Codec: d.Video.Codec(), Encoder: d.Encoder, Level: d.Video.LevelName(), Profile: d.Video.ProfileName(),
 		TargetBitrate: d.VideoBitrate, TargetFramerate: int(math.Round(d.NominalFrameRate())),
 		Track: track, VideoHeight: d.Video.Height, VideoWidth: d.Video.Width,
 	}
-	one := &resource.IngestConfiguration{Video: &video}
-	all := &resource.IngestConfigurations{Video: []resource.VideoConfiguration{video}, Audio: []resource.AudioConfiguration{}}
+	one := &resource.InputConfiguration{Video: &video}
+	all := &resource.InputConfigurations{Video: []resource.VideoConfiguration{video}, Audio: []resource.AudioConfiguration{}}
 	video.AVCProfile, video.AVCLevel = video.Profile, video.Level
 	if a := d.Audio; a != nil {
 		one.Audio = &resource.AudioConfiguration{

@@ -31,8 +31,8 @@ type Sessions interface {
 	// NotFound when channel or key are gone by now, QuotaExceeded when
 	// Config.MaxStreams have begun.
 	BeginStream(ctx context.Context, channel resource.ARN, key, streamID string, at time.Time) (resource.StreamSession, error)
-	// SetIngestConfiguration stores what the publisher sends.
-	SetIngestConfiguration(ctx context.Context, streamID string, one *resource.IngestConfiguration, all *resource.IngestConfigurations) error
+	// SetInputConfiguration stores what the publisher sends.
+	SetInputConfiguration(ctx context.Context, streamID string, one *resource.InputConfiguration, all *resource.InputConfigurations) error
 	// AppendEvent stores an event.
 	AppendEvent(ctx context.Context, e resource.Event) error
 	// EndStream closes a session, with the reason when it failed or the limit

@@ -96,7 +96,7 @@ func (s *Server) take(r *http.Request, l *leave, ch *resource.Channel, rules *ru
 		return r.Context().Err()
 	}
 	claims, err := auth.VerifyPlaybackToken(token, rules.keys, time.Now())
-	var fault *auth.PlaybackTokenError
+	var fault *auth.TokenError
 	switch {
 	case errors.As(err, &fault):
 		return &refusal{code: codeOfFault[fault.Fault], reason: fault.Reason}

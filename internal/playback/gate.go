@@ -100,7 +100,7 @@ func (g *Gate) load(ctx context.Context) error {
 	}
 	next := &rules{policies: make(map[resource.ARN]*resource.PlaybackRestrictionPolicy, len(policies)), revoked: g.now.Load().revoked}
 	for _, pair := range pairs {
-		key, err := resource.ParsePlaybackKey(pair.PublicKey)
+		key, err := resource.ParsePublicKey(pair.PublicKey)
 		if err != nil { // what it signed is refused, and the rest holds
 			g.log.Error("playback key pair cannot be used", "keyPair", pair.ARN, "error", err)
 			continue

@@ -18,6 +18,11 @@ const (
 	KindPlaybackKeyPair           = "playback-key"
 	KindPlaybackRestrictionPolicy = "playback-restriction-policy"
 	KindAdConfiguration           = "ad-configuration"
+	KindStage                     = "stage"
+	KindPublicKey                 = "public-key"
+	KindIngestConfiguration       = "ingest-configuration"
+	KindEncoderConfiguration      = "encoder-configuration"
+	KindStorageConfiguration      = "storage-configuration"
 )
 
 // Place is where a server's resources live: what every ARN carries.
@@ -43,12 +48,17 @@ func (a ARN) ID() string {
 	return id
 }
 
-func (a ARN) resource() string {
+func (a ARN) region() string   { return a.part(3) }
+func (a ARN) account() string  { return a.part(4) }
+func (a ARN) resource() string { return a.part(5) }
+
+// part is one of the six that colons part; the last may hold colons.
+func (a ARN) part(i int) string {
 	parts := strings.SplitN(string(a), ":", 6)
 	if len(parts) < 6 {
 		return ""
 	}
-	return parts[5]
+	return parts[i]
 }
 
 const alphanumerics = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -81,3 +81,47 @@ type AdBreakDetail struct {
 	DurationSeconds int       `json:"duration_seconds"`
 	TargetStartTime time.Time `json:"target_start_time"` // about when it begins, to the second
 }
+
+// StageUpdate is the detail type of what happens to a stage's participants.
+const StageUpdate = "IVS Stage Update"
+
+// The names of stage updates.
+const (
+	ParticipantPublished    = "Participant Published"
+	ParticipantUnpublished  = "Participant Unpublished"
+	ParticipantPublishError = "Participant Publish Error"
+)
+
+// StageUpdateDetail is the detail of a stage update.
+type StageUpdateDetail struct {
+	SessionID        string               `json:"session_id"`
+	EventName        string               `json:"event_name"`
+	EventTime        time.Time            `json:"event_time"` // to the second
+	EventTimePrecise *time.Time           `json:"event_time_precise,omitempty"`
+	UserID           string               `json:"user_id"`
+	ParticipantID    string               `json:"participant_id"`
+	ErrorCode        ParticipantErrorCode `json:"error_code,omitempty"` // of an error
+	Replica          bool                 `json:"replica"`
+	SourceStageARN   ARN                  `json:"source_stage_arn,omitempty"` // of a replica
+	SourceSessionID  string               `json:"source_session_id,omitempty"`
+}
+
+// NewStageUpdate is the event that something happened to a participant; code is
+// that of an error, otherwise empty.
+func NewStageUpdate(p *Participant, name string, at time.Time, code ParticipantErrorCode) Event {
+	d := StageUpdateDetail{
+		SessionID:       p.SessionID,
+		EventName:       name,
+		EventTime:       Time(at),
+		UserID:          p.UserID,
+		ParticipantID:   p.ID,
+		ErrorCode:       code,
+		Replica:         p.ReplicationType == ReplicationReplica,
+		SourceStageARN:  p.SourceStageARN,
+		SourceSessionID: p.SourceSessionID,
+	}
+	if code == "" {
+		d.EventTimePrecise = new(at.UTC().Truncate(time.Microsecond))
+	}
+	return Event{DetailType: StageUpdate, Time: at, Resource: p.Stage, Detail: d}
+}

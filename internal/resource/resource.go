@@ -1,6 +1,6 @@
 // Package resource has the nouns of the API and their rules: channels, stream
 // keys, recording configurations, who may watch, ad configurations, streams,
-// recordings and events.
+// recordings, stages, participants and events.
 //
 // The JSON names are those of the IVS API, so a value reads the same on the
 // wire, in a stored snapshot and in a test. What depends on where the server

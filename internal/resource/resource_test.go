@@ -30,6 +30,7 @@ func TestIdentifiers(t *testing.T) {
 		"id":         {resource.NewID(), `^[0-9A-Za-z]{12}$`},
 		"stream id":  {resource.NewStreamID(), `^st-[0-9A-Za-z]{23}$`},
 		"stream key": {key.Value, `^sk_eu-west-1_[0-9A-Za-z]{12}_[0-9A-Za-z]{30}$`},
+		"session id": {resource.NewStageSessionID(), `^st-[0-9A-Za-z]{13}$`},
 	} {
 		if !regexp.MustCompile(tt.pattern).MatchString(tt.id) {
 			t.Errorf("%s %q does not match %s", what, tt.id, tt.pattern)
@@ -77,6 +78,9 @@ func TestValidate(t *testing.T) {
 		change(&c)
 		return &c
 	}
+	encoder := func(width, height int) *resource.EncoderConfiguration {
+		return &resource.EncoderConfiguration{Video: resource.Video{Width: width, Height: height}}
+	}
 	for _, tt := range []struct {
 		name   string
 		value  interface{ Validate() error }
@@ -92,6 +96,14 @@ func TestValidate(t *testing.T) {
 		{"plain recording configuration", &resource.RecordingConfiguration{Destination: s3}, ""},
 		{"no destination", &resource.RecordingConfiguration{}, "destinationConfiguration.s3"},
 		{"CUSTOM of nothing", &resource.RecordingConfiguration{Destination: s3, Rendition: resource.RenditionConfiguration{Selection: "CUSTOM"}}, "renditionConfiguration.renditions"},
+		{"plain encoder configuration", encoder(1280, 720), ""},
+		{"1080p", encoder(1920, 1080), ""},
+		{"1080p, upright", encoder(1080, 1920), ""},
+		{"the smallest", encoder(2, 2), ""},
+		{"odd width", encoder(1279, 720), "video.width"},
+		{"odd height", encoder(1280, 719), "video.height"},
+		{"more than 1080p", encoder(1920, 1082), "video"},
+		{"a square", encoder(1920, 1920), "video"},
 		{"ALL of some", &resource.RecordingConfiguration{Destination: s3, Rendition: resource.RenditionConfiguration{Selection: "ALL", Renditions: []string{"HD"}}}, ""},
 	} {
 		err := tt.value.Validate()

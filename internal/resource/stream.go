@@ -22,8 +22,8 @@ type StreamSession struct {
 	HasErrorEvent          bool                    `json:"-"`
 	Channel                Channel                 `json:"channel"` // as it was when going live
 	RecordingConfiguration *RecordingConfiguration `json:"recordingConfiguration,omitempty"`
-	IngestConfiguration    *IngestConfiguration    `json:"ingestConfiguration,omitempty"`
-	IngestConfigurations   *IngestConfigurations   `json:"ingestConfigurations,omitempty"`
+	IngestConfiguration    *InputConfiguration     `json:"ingestConfiguration,omitempty"`
+	IngestConfigurations   *InputConfigurations    `json:"ingestConfigurations,omitempty"`
 	// TruncatedEvents are the newest 500, newest first.
 	TruncatedEvents []StreamEvent `json:"truncatedEvents"`
 }
@@ -36,14 +36,15 @@ type StreamEvent struct {
 	Code      string    `json:"code,omitempty"`
 }
 
-// IngestConfiguration describes a single-track input.
-type IngestConfiguration struct {
+// InputConfiguration describes a single-track input. The API calls it an ingest
+// configuration, as it does [IngestConfiguration].
+type InputConfiguration struct {
 	Video *VideoConfiguration `json:"video,omitempty"`
 	Audio *AudioConfiguration `json:"audio,omitempty"`
 }
 
-// IngestConfigurations describes an input track by track.
-type IngestConfigurations struct {
+// InputConfigurations describes an input track by track.
+type InputConfigurations struct {
 	Video []VideoConfiguration `json:"videoConfigurations"`
 	Audio []AudioConfiguration `json:"audioConfigurations"`
 }

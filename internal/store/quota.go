@@ -19,6 +19,11 @@ type Quotas struct {
 	PlaybackKeyPairs            int
 	PlaybackRestrictionPolicies int
 	ConcurrentStreams           int
+	Stages                      int
+	PublicKeys                  int
+	IngestConfigurations        int
+	EncoderConfigurations       int
+	StorageConfigurations       int
 }
 
 // underQuota is QuotaExceeded when there are as many rows as may be, of those

@@ -39,6 +39,24 @@ func TestQuotas(t *testing.T) {
 		}, func(i int) error {
 			return f.DeletePlaybackRestrictionPolicy(ctx, arn(resource.KindPlaybackRestrictionPolicy, i))
 		}},
+		"stages": {func(q *Quotas) *int { return &q.Stages }, func(i int) error {
+			return f.CreateStage(ctx, resource.Stage{ARN: arn(resource.KindStage, i)})
+		}, func(i int) error { return f.DeleteStage(ctx, arn(resource.KindStage, i)) }},
+		"public keys": {func(q *Quotas) *int { return &q.PublicKeys }, func(i int) error {
+			return f.ImportPublicKey(ctx, resource.PublicKey{ARN: arn(resource.KindPublicKey, i), Fingerprint: fmt.Sprint(i)})
+		}, func(i int) error { return f.DeletePublicKey(ctx, arn(resource.KindPublicKey, i)) }},
+		"ingest configurations": {func(q *Quotas) *int { return &q.IngestConfigurations }, func(i int) error {
+			return f.CreateIngestConfiguration(ctx, resource.IngestConfiguration{
+				ARN: arn(resource.KindIngestConfiguration, i), StreamKey: fmt.Sprint(i)})
+		}, func(i int) error {
+			return f.DeleteIngestConfiguration(ctx, arn(resource.KindIngestConfiguration, i), false)
+		}},
+		"encoder configurations": {func(q *Quotas) *int { return &q.EncoderConfigurations }, func(i int) error {
+			return f.CreateEncoderConfiguration(ctx, resource.EncoderConfiguration{ARN: arn(resource.KindEncoderConfiguration, i)})
+		}, func(i int) error { return f.DeleteEncoderConfiguration(ctx, arn(resource.KindEncoderConfiguration, i)) }},
+		"storage configurations": {func(q *Quotas) *int { return &q.StorageConfigurations }, func(i int) error {
+			return f.CreateStorageConfiguration(ctx, resource.StorageConfiguration{ARN: arn(resource.KindStorageConfiguration, i)})
+		}, func(i int) error { return f.DeleteStorageConfiguration(ctx, arn(resource.KindStorageConfiguration, i)) }},
 		"concurrent streams": {func(q *Quotas) *int { return &q.ConcurrentStreams }, func(i int) error {
 			ch := resource.Channel{ARN: arn(resource.KindChannel, 100+i)}
 			key := resource.StreamKey{ARN: arn(resource.KindStreamKey, 100+i), Value: fmt.Sprintf("sk_live_%d", i)}

@@ -1,6 +1,6 @@
 // Package store keeps what the server must not forget: channels, stream keys,
 // recording configurations, who may watch, ad configurations, stream sessions,
-// recordings, tags and events.
+// recordings, stages and who was there, tags and events.
 //
 //	          ┌ reads ───→ pool of connections ──────────────────┐
 //	callers ──┤                                                  ├─ database

@@ -24,8 +24,8 @@ type streamRow struct {
 	HasError               bool                             `bun:"has_error"`
 	Channel                resource.Channel                 `bun:"channel"`
 	RecordingConfiguration *resource.RecordingConfiguration `bun:"recording_configuration"`
-	IngestConfiguration    *resource.IngestConfiguration    `bun:"ingest_configuration"`
-	IngestConfigurations   *resource.IngestConfigurations   `bun:"ingest_configurations"`
+	IngestConfiguration    *resource.InputConfiguration     `bun:"ingest_configuration"`
+	IngestConfigurations   *resource.InputConfigurations    `bun:"ingest_configurations"`
 }
 
 // streamSummary are the columns a list of sessions reads.
@@ -120,10 +120,10 @@ func (s *Store) BeginStream(ctx context.Context, channel resource.ARN, key, stre
 	return row.session(), nil
 }
 
-// SetIngestConfiguration stores what a publisher sends, in both forms; nil is
+// SetInputConfiguration stores what a publisher sends, in both forms; nil is
 // none. It is NotFound when there is no such session.
-func (s *Store) SetIngestConfiguration(ctx context.Context, streamID string, one *resource.IngestConfiguration, all *resource.IngestConfigurations) error {
-	return s.change(ctx, fmt.Sprintf("set ingest configuration of stream %s", streamID), func(ctx context.Context, tx bun.Tx) error {
+func (s *Store) SetInputConfiguration(ctx context.Context, streamID string, one *resource.InputConfiguration, all *resource.InputConfigurations) error {
+	return s.change(ctx, fmt.Sprintf("set input configuration of stream %s", streamID), func(ctx context.Context, tx bun.Tx) error {
 		row := &streamRow{StreamID: streamID, IngestConfiguration: one, IngestConfigurations: all}
 		res, err := tx.NewUpdate().Model(row).Column("ingest_configuration", "ingest_configurations").WherePK().Exec(ctx)
 		if err != nil {

@@ -29,12 +29,12 @@ func TestStreamSession(t *testing.T) {
 		t.Errorf("session is\n%+v, want\n%+v", session, want)
 	}
 
-	one := &resource.IngestConfiguration{
+	one := &resource.InputConfiguration{
 		Video: &resource.VideoConfiguration{Codec: "avc1.640029", Encoder: "it's an \x00 encoder", VideoHeight: 1080},
 		Audio: &resource.AudioConfiguration{Channels: 2, SampleRate: 48000},
 	}
-	both := &resource.IngestConfigurations{Video: []resource.VideoConfiguration{*one.Video}, Audio: []resource.AudioConfiguration{}}
-	f.must(f.SetIngestConfiguration(ctx, session.StreamID, one, both))
+	both := &resource.InputConfigurations{Video: []resource.VideoConfiguration{*one.Video}, Audio: []resource.AudioConfiguration{}}
+	f.must(f.SetInputConfiguration(ctx, session.StreamID, one, both))
 	one.Video.Encoder = `it's an \u0000 encoder` // no SQL string holds a NUL
 	both.Video[0].Encoder = one.Video.Encoder
 	want.IngestConfiguration, want.IngestConfigurations = one, both
@@ -108,7 +108,7 @@ func TestStreamSessionNotFound(t *testing.T) {
 	if got, _, err := f.ListStreamSessions(t.Context(), silent.ARN, resource.Page{Size: 1}); err != nil || len(got) > 0 {
 		t.Errorf("sessions of a channel that was never live: %v, %v", got, err)
 	}
-	wantKind(t, f.SetIngestConfiguration(t.Context(), "st-missing", nil, nil), resource.NotFound)
+	wantKind(t, f.SetInputConfiguration(t.Context(), "st-missing", nil, nil), resource.NotFound)
 	wantKind(t, f.EndStream(t.Context(), "st-missing", noon, ""), resource.NotFound)
 }
 

@@ -24,6 +24,11 @@ var tagged = map[string]string{
 	resource.KindPlaybackKeyPair:           "playback_key_pairs",
 	resource.KindPlaybackRestrictionPolicy: "playback_restriction_policies",
 	resource.KindAdConfiguration:           "ad_configurations",
+	resource.KindStage:                     "stages",
+	resource.KindPublicKey:                 "public_keys",
+	resource.KindIngestConfiguration:       "ingest_configurations",
+	resource.KindEncoderConfiguration:      "encoder_configurations",
+	resource.KindStorageConfiguration:      "storage_configurations",
 }
 
 // Tags reads the tags of any resource; NotFound when there is none.

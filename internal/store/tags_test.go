@@ -13,7 +13,12 @@ func TestTags(t *testing.T) {
 	ch, key := f.channel("")
 	pair := f.keyPair("", nil)
 	f.must(f.ImportPlaybackKeyPair(t.Context(), pair))
-	for _, arn := range []resource.ARN{ch.ARN, key.ARN, f.configuration().ARN, pair.ARN, f.policy().ARN, f.ads().ARN} {
+	public := f.publicKey("", nil)
+	f.must(f.ImportPublicKey(t.Context(), public))
+	for _, arn := range []resource.ARN{
+		ch.ARN, key.ARN, f.configuration().ARN, pair.ARN, f.policy().ARN, f.ads().ARN,
+		f.stage("").ARN, public.ARN, f.ingest().ARN, f.encoder("").ARN, f.storage("").ARN,
+	} {
 		t.Run(arn.Kind(), func(t *testing.T) {
 			want := func(want resource.Tags) {
 				t.Helper()
