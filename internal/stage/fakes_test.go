@@ -1,0 +1,469 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"anabranch/internal/auth"
+	"anabranch/internal/resource"
+	"anabranch/internal/rtc"
+)
+
+var (
+	place = resource.Place{Region: "us-east-1", Account: "123456789012"}
+	hall  = place.ARN(resource.KindStage, "hall")
+)
+
+// world is a manager of rooms whose engine and ledger are fakes.
+type world struct {
+	*Manager
+	t      *testing.T
+	engine *engine
+	ledger *ledger
+	end    func()
+}
+
+// inWorld runs a test on virtual time.
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, engine: &engine{}, ledger: &ledger{stages: map[resource.ARN]bool{hall: true}}}
+		w.start(Config{})
+		defer func() { w.end() }()
+		test(t, w)
+	})
+}
+
+// start starts a manager, as the server does; end stops it.
+func (w *world) start(cfg Config) {
+	cfg.Engine, cfg.Ledger, cfg.Log = w.engine, w.ledger, slog.New(slog.DiscardHandler)
+	w.startWith(cfg)
+}
+
+func (w *world) startWith(cfg Config) {
+	cfg.Tokens = auth.NewParticipantTokens([]byte("secret"), func() (string, string) { return "ws://host/events", "http://host/whip" })
+	m, err := NewManager(w.t.Context(), cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Manager = m
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := m.Run(ctx); err != nil {
+			w.t.Errorf("run: %v", err)
+		}
+	})
+	synctest.Wait()
+	w.end = func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// token is a participant's token, which allows everything unless alter says else.
+func (w *world) token(id string, alter ...func(*auth.ParticipantClaims)) string {
+	w.t.Helper()
+	now := time.Now()
+	c := auth.ParticipantClaims{
+		ID: id, Stage: hall, UserID: "user of " + id, Publish: true, Subscribe: true, IssuedAt: now, ExpiresAt: now.Add(12 * time.Hour),
+	}
+	for _, f := range alter {
+		f(&c)
+	}
+	token, err := w.Tokens.Mint(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return token
+}
+
+// publish lets a participant publish; media does not flow yet.
+func (w *world) publish(token string) *session {
+	w.t.Helper()
+	if _, err := w.Publish(w.t.Context(), token, Client{}, nil); err != nil {
+		w.t.Fatalf("publish: %v", err)
+	}
+	return w.engine.newest()
+}
+
+// onAir lets a participant publish media.
+func (w *world) onAir(token string) *session {
+	w.t.Helper()
+	s := w.publish(token)
+	close(s.flowing)
+	synctest.Wait()
+	return s
+}
+
+func (w *world) subscribe(token, to string) *session {
+	w.t.Helper()
+	if _, err := w.Subscribe(w.t.Context(), token, to, Client{}, nil); err != nil {
+		w.t.Fatalf("subscribe: %v", err)
+	}
+	s := w.engine.newest()
+	close(s.connected)
+	synctest.Wait()
+	return s
+}
+
+func (w *world) listen(token string) *Listener {
+	w.t.Helper()
+	l, err := w.Listen(w.t.Context(), token, "hall", Client{})
+	if err != nil {
+		w.t.Fatalf("listen: %v", err)
+	}
+	return l
+}
+
+// refused holds an error against the status and code of a refusal.
+func refused(t *testing.T, err error, status int, code resource.ParticipantErrorCode) {
+	t.Helper()
+	var r *Error
+	if !errors.As(err, &r) || r.Status != status || r.Code != string(code) {
+		t.Errorf("got %v (%+v), want %d %s", err, r, status, code)
+	}
+}
+
+// told compares what the ledger was told since the last call, in short.
+func (w *world) told(want ...string) {
+	w.t.Helper()
+	synctest.Wait()
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	if got := w.ledger.log; !slices.Equal(got, want) {
+		w.t.Errorf("stored:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+	w.ledger.log = nil
+}
+
+// sees reads what a listener is told next, as "ana bob*": a star publishes.
+func sees(t *testing.T, l *Listener) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	raw, err := l.Next(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	var s Snapshot
+	if err := json.Unmarshal(raw, &s); err != nil || s.StageID != "hall" {
+		t.Errorf("snapshot %s: %v", raw, err)
+	}
+	var names []string
+	for _, p := range s.Participants {
+		if p.IsPublishing {
+			p.ID += "*"
+		}
+		names = append(names, p.ID)
+	}
+	return strings.Join(names, " ")
+}
+
+// engine makes sessions of nothing.
+type engine struct {
+	mu       sync.Mutex
+	sessions []*session
+	refuse   error
+	hold     chan struct{} // where it is not nil, offers wait until it is closed
+	sources  []*rtc.Source
+}
+
+func (e *engine) answer(src *rtc.Source) (Session, []byte, error) {
+	if e.hold != nil {
+		<-e.hold
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refuse != nil {
+		return nil, nil, e.refuse
+	}
+	s := &session{
+		id:        fmt.Sprint("session-", len(e.sessions)),
+		connected: make(chan struct{}), flowing: make(chan struct{}), done: make(chan struct{}),
+	}
+	e.sessions, e.sources = append(e.sessions, s), append(e.sources, src)
+	return s, []byte("answer"), nil
+}
+
+func (e *engine) Publish(_ context.Context, _ []byte, src *rtc.Source, _ rtc.Limits) (Session, []byte, error) {
+	return e.answer(src)
+}
+
+func (e *engine) Subscribe(_ context.Context, _ []byte, src *rtc.Source) (Session, []byte, error) {
+	return e.answer(src)
+}
+
+func (e *engine) newest() *session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sessions[len(e.sessions)-1]
+}
+
+type session struct {
+	id                       string
+	connected, flowing, done chan struct{}
+
+	once  sync.Once
+	cause error
+
+	mu    sync.Mutex
+	stats rtc.Stats
+}
+
+func (s *session) ID() string                 { return s.id }
+func (s *session) ETag() string               { return `"1"` }
+func (s *session) Connected() <-chan struct{} { return s.connected }
+func (s *session) Flowing() <-chan struct{}   { return s.flowing }
+func (s *session) Done() <-chan struct{}      { return s.done }
+func (s *session) Err() error                 { return s.cause }
+
+func (s *session) Stats() rtc.Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// carry sets what the session has carried.
+func (s *session) carry(stats rtc.Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats = stats
+}
+
+func (s *session) Close(cause error) {
+	s.once.Do(func() {
+		s.cause = cause
+		close(s.done)
+	})
+}
+
+func (s *session) Patch(ifMatch string, _ []byte) ([]byte, string, error) {
+	if ifMatch != `"1"` {
+		return nil, "", rtc.ErrPrecondition
+	}
+	return []byte("fragment"), `"2"`, nil
+}
+
+// open says whether a session is open.
+func (s *session) open() bool {
+	synctest.Wait()
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// ledger keeps what rooms store, and a log of it.
+type ledger struct {
+	mu           sync.Mutex
+	away         bool // every call fails
+	stages       map[resource.ARN]bool
+	sessions     []resource.StageSession
+	participants map[string]*resource.Participant // by session and id
+	events       map[string][]resource.ParticipantEvent
+	killed       map[string]bool
+	log          []string
+}
+
+var errAway = errors.New("the database is away")
+
+func (l *ledger) write(format string, args ...any) {
+	l.log = append(l.log, fmt.Sprintf(format, args...))
+}
+
+func (l *ledger) lock() (unlock func(), err error) {
+	l.mu.Lock()
+	if l.away {
+		l.mu.Unlock()
+		return nil, errAway
+	}
+	return l.mu.Unlock, nil
+}
+
+func (l *ledger) setAway(away bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = away
+}
+
+func (l *ledger) active(stage resource.ARN) *resource.StageSession {
+	for i := range l.sessions {
+		if l.sessions[i].Stage == stage && l.sessions[i].End == nil {
+			return &l.sessions[i]
+		}
+	}
+	return nil
+}
+
+func (l *ledger) Stage(_ context.Context, arn resource.ARN) (resource.Stage, error) {
+	unlock, err := l.lock()
+	if err != nil {
+		return resource.Stage{}, err
+	}
+	defer unlock()
+	if !l.stages[arn] {
+		return resource.Stage{}, resource.NotFoundError(arn)
+	}
+	return resource.Stage{ARN: arn}, nil
+}
+
+func (l *ledger) JoinStage(_ context.Context, p resource.Participant) (resource.StageSession, error) {
+	unlock, err := l.lock()
+	if err != nil {
+		return resource.StageSession{}, err
+	}
+	defer unlock()
+	if !l.stages[p.Stage] {
+		return resource.StageSession{}, resource.NotFoundError(p.Stage)
+	}
+	s := l.active(p.Stage)
+	if s == nil {
+		l.sessions = append(l.sessions, resource.StageSession{ID: fmt.Sprint("st-", len(l.sessions)+1), Stage: p.Stage, Start: time.Now()})
+		s = &l.sessions[len(l.sessions)-1]
+		l.write("%s begins", s.ID)
+	}
+	p.SessionID, p.State = s.ID, resource.Connected
+	if l.participants == nil {
+		l.participants, l.events = make(map[string]*resource.Participant), make(map[string][]resource.ParticipantEvent)
+	}
+	l.participants[s.ID+p.ID] = &p
+	l.write("%s JOINED", p.ID)
+	return *s, nil
+}
+
+func (l *ledger) UpdateParticipant(_ context.Context, stage resource.ARN, sessionID, participantID string,
+	change func(*resource.Participant), happened []resource.ParticipantEvent, events ...resource.Event) error {
+
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p := l.participants[sessionID+participantID]
+	if p == nil {
+		return resource.NotFoundError(stage)
+	}
+	was := p.Attributes["role"]
+	change(p)
+	if role := p.Attributes["role"]; role != was {
+		l.write("%s is %s", participantID, role)
+	}
+	for _, e := range happened {
+		line := participantID + " " + string(e.Name)
+		for _, more := range []string{e.RemoteParticipantID, string(e.ErrorCode)} {
+			if more != "" {
+				line += " " + more
+			}
+		}
+		l.write("%s", line)
+		l.events[sessionID+participantID] = append(l.events[sessionID+participantID], e)
+	}
+	for _, e := range events {
+		d := e.Detail.(resource.StageUpdateDetail)
+		l.write("%s %s %s", d.ParticipantID, d.EventName, d.SessionID)
+	}
+	return nil
+}
+
+func (l *ledger) EndStageSession(_ context.Context, stage resource.ARN, sessionID string, at time.Time) error {
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for i := range l.sessions {
+		if l.sessions[i].ID == sessionID && l.sessions[i].End == nil {
+			l.sessions[i].End = &at
+			l.write("%s ends", sessionID)
+		}
+	}
+	return nil
+}
+
+func (l *ledger) KillParticipant(_ context.Context, stage resource.ARN, participantID string, _ time.Time) error {
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if l.killed == nil {
+		l.killed = make(map[string]bool)
+	}
+	l.killed[participantID] = true
+	l.write("%s killed", participantID)
+	return nil
+}
+
+func (l *ledger) ParticipantKilled(_ context.Context, _ resource.ARN, participantID string) (bool, error) {
+	unlock, err := l.lock()
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	return l.killed[participantID], nil
+}
+
+func (l *ledger) PublicKey(_ context.Context, arn resource.ARN) (resource.PublicKey, error) {
+	return resource.PublicKey{}, resource.NotFoundError(arn)
+}
+
+func (l *ledger) ActiveStageSessions(context.Context) (active []resource.StageSession, err error) {
+	for _, s := range l.sessions {
+		if s.End == nil {
+			active = append(active, s)
+		}
+	}
+	return active, nil
+}
+
+func (l *ledger) ListParticipants(_ context.Context, f resource.ParticipantFilter, p resource.Page) (
+	found []resource.Participant, next string, err error) {
+
+	ids := []string{}
+	for key, p := range l.participants {
+		if p.SessionID == f.SessionID && p.State == f.State {
+			ids = append(ids, key)
+		}
+	}
+	slices.Sort(ids)
+	for _, key := range ids { // pages of one
+		if key > p.After {
+			return append(found, *l.participants[key]), key, nil
+		}
+	}
+	return nil, "", nil
+}
+
+func (l *ledger) ListParticipantEvents(_ context.Context, _ resource.ARN, sessionID, participantID string, _ resource.Page) (
+	[]resource.ParticipantEvent, string, error) {
+
+	newest := slices.Clone(l.events[sessionID+participantID])
+	slices.Reverse(newest)
+	return newest, "", nil
+}
+
+// participants are the ids of those in a room, as the API would list them.
+func (w *world) participants(stage resource.ARN) string {
+	synctest.Wait()
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	var in []string
+	for _, p := range w.ledger.participants {
+		if p.Stage == stage && p.State == resource.Connected {
+			in = append(in, p.ID)
+		}
+	}
+	slices.Sort(in)
+	return strings.Join(in, " ")
+}
