@@ -20,8 +20,9 @@ var bands = []struct {
 	{"command", []string{"cmd/anabranch"}},
 	{"app", []string{"internal/app"}},
 	{"edges", []string{
-		"internal/api", "internal/api/lowlatency", "internal/api/realtime", "internal/api/recordings", "internal/ingest", "internal/playback",
-		"internal/console", "internal/events", "internal/cluster", "internal/store",
+		"internal/api", "internal/api/lowlatency", "internal/api/realtime", "internal/api/recordings",
+		"internal/api/tags", "internal/api/apitest", "internal/ingest", "internal/playback",
+		"internal/signaling", "internal/console", "internal/events", "internal/cluster", "internal/store",
 	}},
 	{"engines", []string{"internal/broadcast", "internal/recorder", "internal/stage", "internal/composition"}},
 	{"machines", []string{
@@ -36,6 +37,8 @@ var sideways = map[string]string{
 	"internal/api/lowlatency": "internal/api",
 	"internal/api/realtime":   "internal/api",
 	"internal/api/recordings": "internal/api",
+	"internal/api/tags":       "internal/api",
+	"internal/api/apitest":    "internal/api",
 	"internal/audit":          "internal/objectstore",
 	"internal/broadcast":      "internal/recorder",
 	"internal/disk/disktest":  "internal/disk",

@@ -168,9 +168,6 @@ func (c *call) run(w http.ResponseWriter) (status int, body []byte, err error) {
 			return 0, nil, err
 		}
 	}
-	if op.run == nil {
-		return 0, nil, errNotImplemented(op.Name)
-	}
 	if err := c.limiter.admit(op.Name, c.accessKeyID); err != nil {
 		return 0, nil, err
 	}
@@ -268,7 +265,7 @@ type Operation struct {
 	status int
 	input  any                                                               // a pointer to a struct, nil
 	output any                                                               // the same of what it answers with
-	run    func(ctx context.Context, decode func(in any) error) (any, error) // nil: not implemented
+	run    func(ctx context.Context, decode func(in any) error) (any, error)
 
 	public    bool // also without a signature
 	unhurried bool // without a limit of time
@@ -291,12 +288,6 @@ func NewOperation[In, Out any](name string, status int, f func(context.Context, 
 			return f(ctx, in)
 		},
 	}
-}
-
-// NotImplemented makes an operation of the model that this server does not
-// perform: it answers 501 and says so.
-func NotImplemented(name string) Operation {
-	return Operation{Name: name, method: http.MethodPost, path: "/" + name, input: (*struct{})(nil)}
 }
 
 // At is o at another method and path. One part of the path may be a label in

@@ -189,10 +189,20 @@ func (p *plan) set(v reflect.Value, given any, path string) error {
 		if !ok || err != nil {
 			return invalid(path, "must be a whole number")
 		}
-		if !p.shape.allows(i) {
+		if !p.shape.allows(float64(i)) {
 			return invalid(path, "must be %s", p.shape.bounds(""))
 		}
 		v.SetInt(int64(i))
+	case reflect.Float64:
+		n, ok := given.(json.Number)
+		x, err := n.Float64()
+		if !ok || err != nil {
+			return invalid(path, "must be a number")
+		}
+		if !p.shape.allows(x) {
+			return invalid(path, "must be %s", p.shape.bounds(""))
+		}
+		v.SetFloat(x)
 	case reflect.String:
 		s, ok := given.(string)
 		if !ok {
@@ -225,7 +235,7 @@ func (p *plan) setSlice(v reflect.Value, given any, path string) error {
 	if !ok {
 		return invalid(path, "must be a list")
 	}
-	if !p.shape.allows(len(list)) {
+	if !p.shape.allows(float64(len(list))) {
 		return invalid(path, "must have %s", p.shape.bounds(" items"))
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(list), len(list)))
@@ -242,7 +252,7 @@ func (p *plan) setMap(v reflect.Value, given any, path string) error {
 	if !ok {
 		return invalid(path, "must be an object")
 	}
-	if !p.shape.allows(len(object)) {
+	if !p.shape.allows(float64(len(object))) {
 		return invalid(path, "must have %s", p.shape.bounds(" entries"))
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(object)))
@@ -266,7 +276,7 @@ func (p *plan) check(s, path string) error {
 		return invalid(path, "must be UTF-8")
 	case p.shape.Enum != nil && !slices.Contains(p.shape.Enum, s):
 		return invalid(path, "must be one of %s", strings.Join(p.shape.Enum, ", "))
-	case !p.shape.allows(utf8.RuneCountInString(s)):
+	case !p.shape.allows(float64(utf8.RuneCountInString(s))):
 		return invalid(path, "length must be %s", p.shape.bounds(" characters"))
 	case p.pattern != nil && !p.pattern.MatchString(s):
 		return invalid(path, "must match %s", p.shape.Pattern)
@@ -275,8 +285,8 @@ func (p *plan) check(s, path string) error {
 }
 
 // allows says whether n, a length or a value, is within the bounds.
-func (s *Shape) allows(n int) bool {
-	return n >= s.Min && (s.Max == 0 || n <= s.Max)
+func (s *Shape) allows(n float64) bool {
+	return n >= float64(s.Min) && (s.Max == 0 || n <= float64(s.Max))
 }
 
 // bounds puts the bounds into words, those of a value when there is no unit.

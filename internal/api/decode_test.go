@@ -27,9 +27,10 @@ type recipe struct {
 		Degrees int   `json:"degrees" shape:"Degrees,required"`
 		Fan     *bool `json:"fan"`
 	} `json:"oven"`
-	Steps []step            `json:"steps" shape:"Steps,required"`
-	Tags  map[string]string `json:"tags" shape:"Tags"`
-	Note  string            `json:"note" shape:"Note"`
+	Steps  []step            `json:"steps" shape:"Steps,required"`
+	Tags   map[string]string `json:"tags" shape:"Tags"`
+	Note   string            `json:"note" shape:"Note"`
+	Litres *float64          `json:"litres" shape:"Litres"`
 }
 
 type base struct {
@@ -56,6 +57,7 @@ var recipeShapes = Shapes{
 	"TagKey":   {Min: 1, Max: 4, Pattern: `[\p{L}]*`},
 	"TagValue": {Max: 3},
 	"Note":     {},
+	"Litres":   {Min: 1, Max: 60},
 }
 
 var recipePlan = recipeShapes.plan((*recipe)(nil))
@@ -75,7 +77,7 @@ var decodings = []struct {
 	want  string // the error, empty for none
 }{
 	{"least", body(``), "", ""},
-	{"all", `{"serves":2,"name":"a-é","course":"CAKE","oven":{"degrees":50,"fan":true},"steps":[{"text":"ab"},{"text":"a b"}],"tags":{"k":"v","l":""}}`, "flags=a&flags=b", ""},
+	{"all", `{"serves":2,"litres":1.5,"name":"a-é","course":"CAKE","oven":{"degrees":50,"fan":true},"steps":[{"text":"ab"},{"text":"a b"}],"tags":{"k":"v","l":""}}`, "flags=a&flags=b", ""},
 	{"null is absent", body(`"name":null,"oven":null,"tags":null`), "", ""},
 	{"unknown members", body(`"other":[{"x":1}],"oven":{"degrees":60,"x":[]}`), "", ""},
 	{"names are case-sensitive", body(`"NAME":7,"Oven":7`), "", ""},
@@ -130,6 +132,13 @@ var decodings = []struct {
 	{"largest number", body(`"serves":9223372036854775807`), "", ""},
 	{"least number", body(`"serves":-9223372036854775808`), "", "serves: must be at least 1"},
 	{"negative zero", body(`"serves":-0`), "", "serves: must be at least 1"},
+	{"string for a fraction", body(`"litres":"7"`), "", "litres: must be a number"},
+	{"fractions", body(`"litres":29.97`), "", ""},
+	{"whole fraction", body(`"litres":60`), "", ""},
+	{"exponent of a fraction", body(`"litres":6.0e1`), "", ""},
+	{"fraction, just above", body(`"litres":60.000001`), "", "litres: must be between 1 and 60"},
+	{"fraction, just below", body(`"litres":0.999999`), "", "litres: must be between 1 and 60"},
+	{"immense fraction", body(`"litres":1e400`), "", "litres: must be a number"},
 	{"hexadecimal", body(`"serves":0x1`), "", "the body is not JSON"},
 	{"leading zero", body(`"serves":01`), "", "the body is not JSON"},
 	{"sign", body(`"serves":+1`), "", "the body is not JSON"},
@@ -196,7 +205,7 @@ func TestDecodeValues(t *testing.T) {
 	if err := recipePlan.decode(&got, src); err != nil {
 		t.Fatal(err)
 	}
-	if *got.Serves != 2 || got.ID != "abc" || !slices.Equal(got.Flags, []string{"a", "b"}) || *got.Name != "a-é" ||
+	if *got.Serves != 2 || *got.Litres != 1.5 || got.ID != "abc" || !slices.Equal(got.Flags, []string{"a", "b"}) || *got.Name != "a-é" ||
 		*got.Course != "CAKE" || got.Oven.Degrees != 50 || !*got.Oven.Fan ||
 		!slices.Equal(got.Steps, []step{{"ab"}, {"a b"}}) || !reflect.DeepEqual(got.Tags, map[string]string{"k": "v", "l": ""}) {
 		t.Errorf("got %+v", got)
@@ -300,6 +309,7 @@ func broken(in *recipe) string {
 		"oven":   in.Oven == nil || 50 <= in.Oven.Degrees && in.Oven.Degrees <= 300,
 		"steps":  1 <= len(in.Steps) && len(in.Steps) <= 3,
 		"tags":   len(in.Tags) <= 2,
+		"litres": in.Litres == nil || 1 <= *in.Litres && *in.Litres <= 60,
 	}
 	for i, flag := range in.Flags {
 		rules[fmt.Sprint("flag", i)] = matches(flag, `[a-z]+`)

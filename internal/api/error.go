@@ -48,7 +48,9 @@ var (
 		msg: "path and query must not be longer than 16 KiB"}
 )
 
-func errNotImplemented(operation string) error {
+// NotImplemented says that an operation of the model is not performed by this
+// server: it is answered 501.
+func NotImplemented(operation string) error {
 	return &transportError{status: http.StatusNotImplemented, exception: "NotImplementedException",
 		msg: operation + " is not implemented by this server"}
 }

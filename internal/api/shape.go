@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"strings"
@@ -16,7 +17,7 @@ import (
 //	ARNs  []resource.ARN `json:"arns" shape:"ChannelArnList,required"`
 //	Tags  resource.Tags  `json:"tags" shape:"Tags"`
 //
-// Strings, integers, lists and maps need one; booleans and structs have no
+// Strings, numbers, lists and maps need one; booleans and structs have no
 // constraints and need none. A pointer tells a member that was not given
 // from one that was given empty. The further words in a tag are
 //
@@ -31,7 +32,7 @@ type Shapes map[string]Shape
 // stay empty.
 type Shape struct {
 	// Min and Max bound the length of a string in code points, of a list in
-	// items and of a map in entries, or the value of an integer, both
+	// items and of a map in entries, or the value of a number, both
 	// included. Max 0 is no upper bound. Code points are what Smithy's length
 	// trait counts: neither bytes nor UTF-16 units.
 	Min, Max int
@@ -44,10 +45,26 @@ type Shape struct {
 	Keys    string   // the shape of a map's keys
 }
 
+// Common are the shapes that all models have.
+var Common = Shapes{
+	"PaginationToken": {Max: 1024, Pattern: `[a-zA-Z0-9+/=_-]*`},
+	// The models leave the letters of tags open: these are what AWS takes.
+	"Tags":     {Max: 50, Keys: "TagKey", Of: "TagValue"},
+	"TagKey":   {Min: 1, Max: 128, Pattern: `[\p{L}\p{Z}\p{N}_.:/=+\-@]+`},
+	"TagValue": {Max: 256, Pattern: `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`},
+}
+
+// With is s and more; where both have a shape it is that of more.
+func (s Shapes) With(more Shapes) Shapes {
+	all := maps.Clone(s)
+	maps.Copy(all, more)
+	return all
+}
+
 // plan says how to fill values of one Go type from JSON. It is made once, so
 // that decoding finds everything in its place.
 type plan struct {
-	kind    reflect.Kind // Bool, String, Int, Slice, Map or Struct
+	kind    reflect.Kind // Bool, String, Int, Float64, Slice, Map or Struct
 	pointer bool         // to such a value
 	shape   Shape
 	pattern *regexp.Regexp // nil: any
@@ -84,7 +101,7 @@ func (s Shapes) planOf(t reflect.Type, name string) *plan {
 		panic(fmt.Sprintf("api: %v with shape %q", t, name))
 	}
 	switch p.kind {
-	case reflect.Bool, reflect.Int:
+	case reflect.Bool, reflect.Int, reflect.Float64:
 	case reflect.String:
 		if shape.Pattern != "" {
 			p.pattern = regexp.MustCompile(`^(?:` + shape.Pattern + `)$`)

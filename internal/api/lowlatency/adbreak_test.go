@@ -3,6 +3,7 @@ package lowlatency_test
 import (
 	"testing"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,14 +32,14 @@ func TestInsertAdBreak(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := insert(tt.channel, tt.seconds)
-			fails(t, err, tt.exception, tt.words)
+			apitest.Fails(t, err, tt.exception, tt.words)
 		})
 	}
 	f.live(made, resource.Healthy)
-	got := must[*ivs.InsertAdBreakOutput](t)(insert(made.Channel.Arn, 300))
+	got := apitest.Must[*ivs.InsertAdBreakOutput](t)(insert(made.Channel.Arn, 300))
 	if *got.AdBreakId != "break0000300" {
 		t.Errorf("the break is %s", *got.AdBreakId)
 	}
 	_, err := insert(made.Channel.Arn, 1)
-	fails(t, err, "ConflictException")
+	apitest.Fails(t, err, "ConflictException")
 }

@@ -23,14 +23,14 @@ type adSettings struct {
 
 // apply changes c to what was given and leaves the rest as it is.
 func (a *adSettings) apply(c *resource.AdConfiguration) error {
-	assign(&c.Name, a.Name)
+	api.Assign(&c.Name, a.Name)
 	if a.MediaTailor != nil {
 		c.MediaTailor = nil
 	}
 	for _, m := range a.MediaTailor {
 		c.MediaTailor = append(c.MediaTailor, resource.MediaTailorPlaybackConfiguration(m))
 	}
-	assign(&c.PostRoll, (*resource.PostRollConfiguration)(a.PostRoll))
+	api.Assign(&c.PostRoll, (*resource.PostRollConfiguration)(a.PostRoll))
 	c.FillDefaults()
 	return c.Validate()
 }
@@ -105,6 +105,6 @@ func (s *service) updateAdConfiguration(ctx context.Context, in *updateAdConfigu
 	return &adConfigurationResponse{c}, nil
 }
 
-func (s *service) deleteAdConfiguration(ctx context.Context, in *adConfigurationRequest) (*none, error) {
+func (s *service) deleteAdConfiguration(ctx context.Context, in *adConfigurationRequest) (*api.None, error) {
 	return nil, s.Store.DeleteAdConfiguration(ctx, in.ARN)
 }

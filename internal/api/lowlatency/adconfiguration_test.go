@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,7 +21,7 @@ const mediaTailor = "arn:aws:mediatailor:eu-west-1:111122223333:playbackConfigur
 // ads makes an ad configuration and returns its ARN.
 func (f *fixture) ads() *string {
 	f.t.Helper()
-	out := must[*ivs.CreateAdConfigurationOutput](f.t)(f.CreateAdConfiguration(f.ctx, &ivs.CreateAdConfigurationInput{
+	out := apitest.Must[*ivs.CreateAdConfigurationOutput](f.t)(f.CreateAdConfiguration(f.ctx, &ivs.CreateAdConfigurationInput{
 		MediaTailorPlaybackConfigurations: []types.MediaTailorPlaybackConfiguration{{PlaybackConfigurationArn: aws.String(mediaTailor + "a")}},
 	}))
 	return out.AdConfiguration.Arn
@@ -35,8 +36,8 @@ func item(name string) map[string]any {
 // the same.
 func TestAdConfigurations(t *testing.T) {
 	f := newFixture(t)
-	status, _, answer := f.post("CreateAdConfiguration", `{"mediaTailorPlaybackConfigurations":[{"playbackConfigurationArn":"`+mediaTailor+`a"}],"tags":{"a":"b"}}`)
-	made := object(answer, "adConfiguration")
+	status, _, answer := f.Post("CreateAdConfiguration", `{"mediaTailorPlaybackConfigurations":[{"playbackConfigurationArn":"`+mediaTailor+`a"}],"tags":{"a":"b"}}`)
+	made := apitest.Object(answer, "adConfiguration")
 	arn, _ := made["arn"].(string)
 	want := map[string]any{"arn": arn, "name": "", "mediaTailorPlaybackConfigurations": []any{item("a")},
 		"postRollConfiguration": map[string]any{"enabled": false, "durationSeconds": 15.}, "tags": map[string]any{"a": "b"}}
@@ -59,15 +60,15 @@ func TestAdConfigurations(t *testing.T) {
 		if step.member != "" {
 			want[step.member] = step.value
 		}
-		status, _, answer := f.post("UpdateAdConfiguration", `{"arn":"`+arn+`",`+step.given+`}`)
-		if got := object(answer, "adConfiguration"); status != http.StatusOK || !reflect.DeepEqual(got, want) {
+		status, _, answer := f.Post("UpdateAdConfiguration", `{"arn":"`+arn+`",`+step.given+`}`)
+		if got := apitest.Object(answer, "adConfiguration"); status != http.StatusOK || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %d %v, want %v", step.given, status, answer, want)
 		}
-		_, _, answer = f.post("GetAdConfiguration", `{"arn":"`+arn+`"}`)
-		if got := object(answer, "adConfiguration"); !reflect.DeepEqual(got, want) {
+		_, _, answer = f.Post("GetAdConfiguration", `{"arn":"`+arn+`"}`)
+		if got := apitest.Object(answer, "adConfiguration"); !reflect.DeepEqual(got, want) {
 			t.Errorf("after %s it is %v, want %v", step.given, got, want)
 		}
-		_, _, answer = f.post("ListAdConfigurations", "")
+		_, _, answer = f.Post("ListAdConfigurations", "")
 		if got, _ := answer["adConfigurations"].([]any); !reflect.DeepEqual(got, []any{want}) {
 			t.Errorf("after %s the list is %v, want %v", step.given, got, want)
 		}
@@ -79,7 +80,7 @@ func TestListAdConfigurations(t *testing.T) {
 	want := []string{*f.ads(), *f.ads(), *f.ads()}
 	var arns []string
 	for p := ivs.NewListAdConfigurationsPaginator(f, &ivs.ListAdConfigurationsInput{MaxResults: aws.Int32(2)}); p.HasMorePages(); {
-		for _, c := range must[*ivs.ListAdConfigurationsOutput](t)(p.NextPage(f.ctx)).AdConfigurations {
+		for _, c := range apitest.Must[*ivs.ListAdConfigurationsOutput](t)(p.NextPage(f.ctx)).AdConfigurations {
 			arns = append(arns, *c.Arn)
 		}
 	}
@@ -99,7 +100,7 @@ func TestAdConfigurationRules(t *testing.T) {
 		{"UpdateAdConfiguration", `"arn":"` + arn + `","mediaTailorPlaybackConfigurations":[` + good + `,{}]`, "mediaTailorPlaybackConfigurations[1].playbackConfigurationArn: required"},
 		{"UpdateAdConfiguration", `"arn":"` + arn + `","postRollConfiguration":{"durationSeconds":15}`, "postRollConfiguration.enabled: required"},
 	} {
-		status, exception, answer := f.post(tt.operation, `{`+tt.members+`}`)
+		status, exception, answer := f.Post(tt.operation, `{`+tt.members+`}`)
 		if message, _ := answer["message"].(string); status != 400 || exception != "ValidationException" || !strings.HasPrefix(message, tt.want) {
 			t.Errorf("%s %s: %d %s %s", tt.operation, tt.members, status, exception, message)
 		}
@@ -111,29 +112,29 @@ func TestDeleteAdConfiguration(t *testing.T) {
 	ads := f.ads()
 	ch := f.channel(&ivs.CreateChannelInput{AdConfigurationArn: ads}).Channel
 	f.channel(&ivs.CreateChannelInput{})
-	listed := must[*ivs.ListChannelsOutput](t)(f.ListChannels(f.ctx, &ivs.ListChannelsInput{FilterByAdConfigurationArn: ads}))
+	listed := apitest.Must[*ivs.ListChannelsOutput](t)(f.ListChannels(f.ctx, &ivs.ListChannelsInput{FilterByAdConfigurationArn: ads}))
 	if len(listed.Channels) != 1 || *listed.Channels[0].Arn != *ch.Arn || *listed.Channels[0].AdConfigurationArn != *ads {
 		t.Errorf("listed %+v", listed.Channels)
 	}
 	_, err := f.DeleteAdConfiguration(f.ctx, &ivs.DeleteAdConfigurationInput{Arn: ads})
-	fails(t, err, "ConflictException", *ads, *ch.Arn)
+	apitest.Fails(t, err, "ConflictException", *ads, *ch.Arn)
 	_, err = f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: ch.Arn, ContainerFormat: types.ContainerFormatFragmentedMP4})
-	fails(t, err, "ValidationException", "containerFormat: ")
+	apitest.Fails(t, err, "ValidationException", "containerFormat: ")
 
 	if _, err := f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: ch.Arn, AdConfigurationArn: aws.String("")}); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, answer := f.post("DeleteAdConfiguration", `{"arn":"`+*ads+`"}`); status != http.StatusNoContent || answer != nil {
+	if status, _, answer := f.Post("DeleteAdConfiguration", `{"arn":"`+*ads+`"}`); status != http.StatusNoContent || answer != nil {
 		t.Errorf("answered %d %v", status, answer)
 	}
 	_, err = f.CreateChannel(f.ctx, &ivs.CreateChannelInput{AdConfigurationArn: ads})
-	fails(t, err, "ResourceNotFoundException", *ads)
+	apitest.Fails(t, err, "ResourceNotFoundException", *ads)
 	_, err = f.GetAdConfiguration(f.ctx, &ivs.GetAdConfigurationInput{Arn: ads})
-	fails(t, err, "ResourceNotFoundException", *ads)
+	apitest.Fails(t, err, "ResourceNotFoundException", *ads)
 	_, err = f.DeleteAdConfiguration(f.ctx, &ivs.DeleteAdConfigurationInput{Arn: ads})
-	fails(t, err, "ResourceNotFoundException", *ads)
+	apitest.Fails(t, err, "ResourceNotFoundException", *ads)
 	none := string(place.ARN(resource.KindAdConfiguration, "none"))
-	if status, exception, _ := f.post("UpdateAdConfiguration", `{"arn":"`+none+`"}`); status != http.StatusNotFound || exception != "ResourceNotFoundException" {
+	if status, exception, _ := f.Post("UpdateAdConfiguration", `{"arn":"`+none+`"}`); status != http.StatusNotFound || exception != "ResourceNotFoundException" {
 		t.Errorf("answered %d %s", status, exception)
 	}
 }

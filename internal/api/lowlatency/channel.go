@@ -33,34 +33,28 @@ type multitrackSettings struct {
 
 // apply changes ch to what was given and leaves the rest as it is.
 func (c *channelSettings) apply(ch *resource.Channel) error {
-	assign(&ch.Name, c.Name)
-	assign(&ch.Type, c.Type)
-	assign(&ch.LatencyMode, c.LatencyMode)
-	assign(&ch.Preset, c.Preset)
-	assign(&ch.ContainerFormat, c.ContainerFormat)
-	assign(&ch.Authorized, c.Authorized)
-	assign(&ch.InsecureIngest, c.InsecureIngest)
-	assign(&ch.RecordingConfigurationARN, c.RecordingConfigurationARN)
-	assign(&ch.PlaybackRestrictionPolicyARN, c.PlaybackRestrictionPolicyARN)
-	assign(&ch.AdConfigurationARN, c.AdConfigurationARN)
+	api.Assign(&ch.Name, c.Name)
+	api.Assign(&ch.Type, c.Type)
+	api.Assign(&ch.LatencyMode, c.LatencyMode)
+	api.Assign(&ch.Preset, c.Preset)
+	api.Assign(&ch.ContainerFormat, c.ContainerFormat)
+	api.Assign(&ch.Authorized, c.Authorized)
+	api.Assign(&ch.InsecureIngest, c.InsecureIngest)
+	api.Assign(&ch.RecordingConfigurationARN, c.RecordingConfigurationARN)
+	api.Assign(&ch.PlaybackRestrictionPolicyARN, c.PlaybackRestrictionPolicyARN)
+	api.Assign(&ch.AdConfigurationARN, c.AdConfigurationARN)
 	if m := c.Multitrack; m != nil {
 		if m.Enabled != nil && *m.Enabled {
 			// Turning it on takes policy and resolution along: those shown
 			// while it is off were nobody's choice.
 			ch.Multitrack = resource.MultitrackInputConfiguration{}
 		}
-		assign(&ch.Multitrack.Enabled, m.Enabled)
-		assign(&ch.Multitrack.Policy, m.Policy)
-		assign(&ch.Multitrack.MaximumResolution, m.MaximumResolution)
+		api.Assign(&ch.Multitrack.Enabled, m.Enabled)
+		api.Assign(&ch.Multitrack.Policy, m.Policy)
+		api.Assign(&ch.Multitrack.MaximumResolution, m.MaximumResolution)
 	}
 	ch.FillDefaults()
 	return ch.Validate()
-}
-
-func assign[T any](to, given *T) {
-	if given != nil {
-		*to = *given
-	}
 }
 
 // checkRecording refuses a recording configuration that can never record. One
@@ -202,7 +196,7 @@ func (s *service) listChannels(ctx context.Context, in *listChannelsRequest) (*l
 	if err != nil {
 		return nil, err
 	}
-	return &listChannelsResponse{tell(channels, summarizeChannel), next}, nil
+	return &listChannelsResponse{api.Tell(channels, summarizeChannel), next}, nil
 }
 
 func summarizeChannel(ch *resource.Channel) channelSummary {
@@ -239,7 +233,7 @@ func (s *service) updateChannel(ctx context.Context, in *updateChannelRequest) (
 	return &channelResponse{ch}, nil
 }
 
-func (s *service) deleteChannel(ctx context.Context, in *channelRequest) (*none, error) {
+func (s *service) deleteChannel(ctx context.Context, in *channelRequest) (*api.None, error) {
 	if err := s.Store.DeleteChannel(ctx, in.ARN); err != nil {
 		return nil, err
 	}

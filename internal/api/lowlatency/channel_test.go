@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,8 +60,8 @@ func TestChannelMembers(t *testing.T) {
 		MultitrackInputConfiguration: &types.MultitrackInputConfiguration{Enabled: true, Policy: "REQUIRE", MaximumResolution: "HD"},
 		Tags:                         map[string]string{"team": "blue green"},
 	})
-	got := must[*ivs.GetChannelOutput](t)(f.GetChannel(f.ctx, &ivs.GetChannelInput{Arn: made.Channel.Arn}))
-	batch := must[*ivs.BatchGetChannelOutput](t)(f.BatchGetChannel(f.ctx, &ivs.BatchGetChannelInput{Arns: []string{*made.Channel.Arn}}))
+	got := apitest.Must[*ivs.GetChannelOutput](t)(f.GetChannel(f.ctx, &ivs.GetChannelInput{Arn: made.Channel.Arn}))
+	batch := apitest.Must[*ivs.BatchGetChannelOutput](t)(f.BatchGetChannel(f.ctx, &ivs.BatchGetChannelInput{Arns: []string{*made.Channel.Arn}}))
 	for i, ch := range []*types.Channel{made.Channel, got.Channel, &batch.Channels[0]} {
 		m := ch.MultitrackInputConfiguration
 		if *ch.Name != "Studio-A_1" || ch.LatencyMode != "NORMAL" || !ch.Authorized || !ch.InsecureIngest ||
@@ -71,9 +72,9 @@ func TestChannelMembers(t *testing.T) {
 		}
 	}
 
-	_, _, answer := f.post("ListChannels", "{}")
+	_, _, answer := f.Post("ListChannels", "{}")
 	summary, _ := answer["channels"].([]any)[0].(map[string]any)
-	if got := strings.Join(members(summary), " "); got != "adConfigurationArn arn authorized insecureIngest latencyMode name "+
+	if got := strings.Join(apitest.Members(summary), " "); got != "adConfigurationArn arn authorized insecureIngest latencyMode name "+
 		"playbackRestrictionPolicyArn preset recordingConfigurationArn tags type" {
 		t.Errorf("a summary has %s", got)
 	}
@@ -99,8 +100,8 @@ func TestPreset(t *testing.T) {
 		if i == 0 {
 			operation, body = "CreateChannel", step.body
 		}
-		status, _, answer := f.post(operation, body)
-		ch := object(answer, "channel")
+		status, _, answer := f.Post(operation, body)
+		ch := apitest.Object(answer, "channel")
 		if status != http.StatusOK || ch["preset"] != step.want {
 			t.Errorf("%s %s: %d, preset %v, want %q", operation, step.body, status, ch["preset"], step.want)
 		}
@@ -124,9 +125,9 @@ func TestChannelRules(t *testing.T) {
 		{`{"containerFormat":"FRAGMENTED_MP4",` + on + `}`, `{"containerFormat":"TS","multitrackInputConfiguration":{"enabled":false}}`, ""},
 		{`{"containerFormat":"FRAGMENTED_MP4",` + on + `}`, `{"multitrackInputConfiguration":{"policy":"REQUIRE"}}`, ""},
 	} {
-		_, _, answer := f.post("CreateChannel", tt.before)
-		arn, _ := object(answer, "channel")["arn"].(string)
-		status, exception, answer := f.post("UpdateChannel", strings.Replace(tt.change, "{", `{"arn":"`+arn+`",`, 1))
+		_, _, answer := f.Post("CreateChannel", tt.before)
+		arn, _ := apitest.Object(answer, "channel")["arn"].(string)
+		status, exception, answer := f.Post("UpdateChannel", strings.Replace(tt.change, "{", `{"arn":"`+arn+`",`, 1))
 		switch message, _ := answer["message"].(string); {
 		case tt.member == "" && status != http.StatusOK:
 			t.Errorf("%s, then %s: %d %s", tt.before, tt.change, status, message)
@@ -147,20 +148,20 @@ func TestUpdateChannelMerges(t *testing.T) {
 	}).Channel
 	update := func(members string) map[string]any {
 		t.Helper()
-		status, exception, answer := f.post("UpdateChannel", `{"arn":"`+*made.Arn+`",`+members+`}`)
+		status, exception, answer := f.Post("UpdateChannel", `{"arn":"`+*made.Arn+`",`+members+`}`)
 		if status != http.StatusOK {
 			t.Fatalf("%s: %d %s %v", members, status, exception, answer)
 		}
-		return object(answer, "channel")
+		return apitest.Object(answer, "channel")
 	}
 	ch := update(`"latencyMode":"NORMAL"`)
 	if ch["name"] != "old" || ch["authorized"] != true || ch["recordingConfigurationArn"] != *rc.Arn || ch["latencyMode"] != "NORMAL" ||
-		ch["containerFormat"] != "FRAGMENTED_MP4" || object(ch, "multitrackInputConfiguration")["policy"] != "REQUIRE" ||
-		object(ch, "tags")["a"] != "b" || object(ch, "srt")["passphrase"] != *made.Srt.Passphrase || ch["playbackUrl"] != *made.PlaybackUrl {
+		ch["containerFormat"] != "FRAGMENTED_MP4" || apitest.Object(ch, "multitrackInputConfiguration")["policy"] != "REQUIRE" ||
+		apitest.Object(ch, "tags")["a"] != "b" || apitest.Object(ch, "srt")["passphrase"] != *made.Srt.Passphrase || ch["playbackUrl"] != *made.PlaybackUrl {
 		t.Errorf("became %v", ch)
 	}
 	ch = update(`"name":"","authorized":false,"insecureIngest":true,"recordingConfigurationArn":"","multitrackInputConfiguration":{"maximumResolution":"SD"}`)
-	m := object(ch, "multitrackInputConfiguration")
+	m := apitest.Object(ch, "multitrackInputConfiguration")
 	if ch["name"] != "" || ch["authorized"] != false || ch["insecureIngest"] != true || ch["recordingConfigurationArn"] != "" ||
 		m["enabled"] != true || m["policy"] != "REQUIRE" || m["maximumResolution"] != "SD" || ch["latencyMode"] != "NORMAL" {
 		t.Errorf("became %v", ch)
@@ -179,15 +180,15 @@ func TestChannelReferences(t *testing.T) {
 	made := f.channel(&ivs.CreateChannelInput{RecordingConfigurationArn: creating.Arn}).Channel
 
 	_, err := f.CreateChannel(f.ctx, &ivs.CreateChannelInput{RecordingConfigurationArn: failed.Arn})
-	fails(t, err, "ValidationException", "recordingConfigurationArn: ", "CREATE_FAILED")
+	apitest.Fails(t, err, "ValidationException", "recordingConfigurationArn: ", "CREATE_FAILED")
 	_, err = f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: made.Arn, RecordingConfigurationArn: failed.Arn})
-	fails(t, err, "ValidationException", "recordingConfigurationArn: ", "CREATE_FAILED")
+	apitest.Fails(t, err, "ValidationException", "recordingConfigurationArn: ", "CREATE_FAILED")
 	_, err = f.CreateChannel(f.ctx, &ivs.CreateChannelInput{RecordingConfigurationArn: &unknown})
-	fails(t, err, "ResourceNotFoundException", unknown)
+	apitest.Fails(t, err, "ResourceNotFoundException", unknown)
 	_, err = f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: made.Arn, RecordingConfigurationArn: &unknown})
-	fails(t, err, "ResourceNotFoundException", unknown)
+	apitest.Fails(t, err, "ResourceNotFoundException", unknown)
 	_, err = f.CreateChannel(f.ctx, &ivs.CreateChannelInput{PlaybackRestrictionPolicyArn: &policy})
-	fails(t, err, "ResourceNotFoundException", policy)
+	apitest.Fails(t, err, "ResourceNotFoundException", policy)
 }
 
 func TestChannelNotFound(t *testing.T) {
@@ -199,11 +200,11 @@ func TestChannelNotFound(t *testing.T) {
 		strings.Replace(*made.Arn, "111122223333", "999999999999", 1),
 	} {
 		_, err := f.GetChannel(f.ctx, &ivs.GetChannelInput{Arn: &arn})
-		fails(t, err, "ResourceNotFoundException", arn)
+		apitest.Fails(t, err, "ResourceNotFoundException", arn)
 		_, err = f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: &arn, Name: aws.String("x")})
-		fails(t, err, "ResourceNotFoundException", arn)
+		apitest.Fails(t, err, "ResourceNotFoundException", arn)
 		_, err = f.DeleteChannel(f.ctx, &ivs.DeleteChannelInput{Arn: &arn})
-		fails(t, err, "ResourceNotFoundException", arn)
+		apitest.Fails(t, err, "ResourceNotFoundException", arn)
 	}
 	if len(f.onAir.changed) != 0 {
 		t.Errorf("told of changes of %v", f.onAir.changed)
@@ -213,13 +214,13 @@ func TestChannelNotFound(t *testing.T) {
 func TestDeleteChannel(t *testing.T) {
 	f := newFixture(t)
 	made := f.channel(&ivs.CreateChannelInput{})
-	if status, _, answer := f.post("DeleteChannel", `{"arn":"`+*made.Channel.Arn+`"}`); status != http.StatusNoContent || answer != nil {
+	if status, _, answer := f.Post("DeleteChannel", `{"arn":"`+*made.Channel.Arn+`"}`); status != http.StatusNoContent || answer != nil {
 		t.Errorf("answered %d %v", status, answer)
 	}
 	_, err := f.GetChannel(f.ctx, &ivs.GetChannelInput{Arn: made.Channel.Arn})
-	fails(t, err, "ResourceNotFoundException")
+	apitest.Fails(t, err, "ResourceNotFoundException")
 	_, err = f.GetStreamKey(f.ctx, &ivs.GetStreamKeyInput{Arn: made.StreamKey.Arn})
-	fails(t, err, "ResourceNotFoundException")
+	apitest.Fails(t, err, "ResourceNotFoundException")
 	if !slices.Equal(f.onAir.changed, []resource.ARN{resource.ARN(*made.Channel.Arn)}) {
 		t.Errorf("told of changes of %v", f.onAir.changed)
 	}
@@ -232,9 +233,9 @@ func TestLiveChannel(t *testing.T) {
 	arn := made.Channel.Arn
 	f.live(made, resource.Healthy)
 	_, err := f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: arn, Name: aws.String("x")})
-	fails(t, err, "ConflictException")
+	apitest.Fails(t, err, "ConflictException")
 	_, err = f.DeleteChannel(f.ctx, &ivs.DeleteChannelInput{Arn: arn})
-	fails(t, err, "ConflictException")
+	apitest.Fails(t, err, "ConflictException")
 	if len(f.onAir.changed) != 0 {
 		t.Errorf("told of changes of %v", f.onAir.changed)
 	}
@@ -251,14 +252,14 @@ func TestBatchGetChannel(t *testing.T) {
 	f := newFixture(t)
 	one, two := *f.channel(&ivs.CreateChannelInput{}).Channel.Arn, *f.channel(&ivs.CreateChannelInput{}).Channel.Arn
 	none := string(place.ARN(resource.KindChannel, "none"))
-	out := must[*ivs.BatchGetChannelOutput](t)(f.BatchGetChannel(f.ctx, &ivs.BatchGetChannelInput{Arns: []string{two, none, one, two, none}}))
+	out := apitest.Must[*ivs.BatchGetChannelOutput](t)(f.BatchGetChannel(f.ctx, &ivs.BatchGetChannelInput{Arns: []string{two, none, one, two, none}}))
 	if len(out.Channels) != 2 || *out.Channels[0].Arn != two || *out.Channels[1].Arn != one {
 		t.Errorf("channels %v", out.Channels)
 	}
 	if len(out.Errors) != 1 || *out.Errors[0].Arn != none || *out.Errors[0].Code != "404" || !strings.Contains(*out.Errors[0].Message, none) {
 		t.Errorf("errors %v", out.Errors)
 	}
-	_, _, answer := f.post("BatchGetChannel", `{"arns":["`+none+`"]}`)
+	_, _, answer := f.Post("BatchGetChannel", `{"arns":["`+none+`"]}`)
 	if channels, ok := answer["channels"].([]any); !ok || len(channels) != 0 {
 		t.Errorf("answered %v", answer)
 	}
@@ -283,7 +284,7 @@ func TestListChannels(t *testing.T) {
 	list := func(in *ivs.ListChannelsInput) (arns []string) {
 		t.Helper()
 		for pages := ivs.NewListChannelsPaginator(f, in); pages.HasMorePages(); {
-			page := must[*ivs.ListChannelsOutput](t)(pages.NextPage(f.ctx))
+			page := apitest.Must[*ivs.ListChannelsOutput](t)(pages.NextPage(f.ctx))
 			for _, ch := range page.Channels {
 				arns = append(arns, *ch.Arn)
 			}
@@ -305,11 +306,11 @@ func TestListChannels(t *testing.T) {
 		}
 	}
 	_, err := f.ListChannels(f.ctx, &ivs.ListChannelsInput{FilterByName: aws.String("even"), FilterByRecordingConfigurationArn: rc.Arn})
-	fails(t, err, "ConflictException", "filter")
+	apitest.Fails(t, err, "ConflictException", "filter")
 
-	first := must[*ivs.ListChannelsOutput](t)(f.ListChannels(f.ctx, &ivs.ListChannelsInput{MaxResults: aws.Int32(1)}))
+	first := apitest.Must[*ivs.ListChannelsOutput](t)(f.ListChannels(f.ctx, &ivs.ListChannelsInput{MaxResults: aws.Int32(1)}))
 	_, err = f.ListChannels(f.ctx, &ivs.ListChannelsInput{FilterByName: aws.String("even"), NextToken: first.NextToken})
-	fails(t, err, "ValidationException", "nextToken: ")
+	apitest.Fails(t, err, "ValidationException", "nextToken: ")
 	_, err = f.ListStreams(f.ctx, &ivs.ListStreamsInput{NextToken: first.NextToken})
-	fails(t, err, "ValidationException", "nextToken: ")
+	apitest.Fails(t, err, "ValidationException", "nextToken: ")
 }

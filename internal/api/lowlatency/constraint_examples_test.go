@@ -1,6 +1,10 @@
 package lowlatency_test
 
-import "strings"
+import (
+	"strings"
+
+	"anabranch/internal/api/apitest"
+)
 
 const (
 	arnPrefix = "arn:aws:ivs:eu-west-1:111122223333:"
@@ -22,90 +26,83 @@ const (
 	aViewerSession = someChannel + `,"viewerId":"viewer","viewerSessionVersionsLessThanOrEqualTo":1`
 )
 
-// examples are calls of each operation that keep every constraint, as JSON
-// objects of their members, whether these go into the body, the path or the
-// query. Each member must be in one of them. What they name need not exist.
-var examples = map[string][]string{
-	"CreateChannel": {
-		`{` + allOfAChannel + `,` + someTags + `}`,
-		`{` + aMultitrack + `}`,
-	},
-	"GetChannel":      {`{"arn":` + aChannel + `}`},
-	"BatchGetChannel": {`{"arns":[` + aChannel + `,` + aChannel + `]}`},
-	"ListChannels": {
-		`{"filterByName":"studio-A_1"}`,
-		`{"filterByRecordingConfigurationArn":` + aRecording + `}`,
-		`{"filterByPlaybackRestrictionPolicyArn":` + aPolicy + `}`,
-		`{"filterByAdConfigurationArn":` + anAd + `,` + aPage + `}`,
-	},
-	"UpdateChannel": {
-		`{"arn":` + aChannel + `,` + allOfAChannel + `}`,
-		`{"arn":` + aChannel + `,` + aMultitrack + `}`,
-	},
-	"DeleteChannel": {`{"arn":` + aChannel + `}`},
+var examples = apitest.Examples{
+	Calls: map[string][]string{
+		"CreateChannel": {
+			`{` + allOfAChannel + `,` + someTags + `}`,
+			`{` + aMultitrack + `}`,
+		},
+		"GetChannel":      {`{"arn":` + aChannel + `}`},
+		"BatchGetChannel": {`{"arns":[` + aChannel + `,` + aChannel + `]}`},
+		"ListChannels": {
+			`{"filterByName":"studio-A_1"}`,
+			`{"filterByRecordingConfigurationArn":` + aRecording + `}`,
+			`{"filterByPlaybackRestrictionPolicyArn":` + aPolicy + `}`,
+			`{"filterByAdConfigurationArn":` + anAd + `,` + aPage + `}`,
+		},
+		"UpdateChannel": {
+			`{"arn":` + aChannel + `,` + allOfAChannel + `}`,
+			`{"arn":` + aChannel + `,` + aMultitrack + `}`,
+		},
+		"DeleteChannel": {`{"arn":` + aChannel + `}`},
 
-	"CreateStreamKey":   {`{` + someChannel + `,` + someTags + `}`},
-	"GetStreamKey":      {`{"arn":` + aStreamKey + `}`},
-	"BatchGetStreamKey": {`{"arns":[` + aStreamKey + `,` + aStreamKey + `]}`},
-	"ListStreamKeys":    {`{` + someChannel + `,` + aPage + `}`},
-	"DeleteStreamKey":   {`{"arn":` + aStreamKey + `}`},
+		"CreateStreamKey":   {`{` + someChannel + `,` + someTags + `}`},
+		"GetStreamKey":      {`{"arn":` + aStreamKey + `}`},
+		"BatchGetStreamKey": {`{"arns":[` + aStreamKey + `,` + aStreamKey + `]}`},
+		"ListStreamKeys":    {`{` + someChannel + `,` + aPage + `}`},
+		"DeleteStreamKey":   {`{"arn":` + aStreamKey + `}`},
 
-	"CreateRecordingConfiguration": {
-		`{"name":"archive-1","destinationConfiguration":{"s3":{"bucketName":"bucket.one"}},"recordingReconnectWindowSeconds":60,
+		"CreateRecordingConfiguration": {
+			`{"name":"archive-1","destinationConfiguration":{"s3":{"bucketName":"bucket.one"}},"recordingReconnectWindowSeconds":60,
 			"thumbnailConfiguration":{"recordingMode":"INTERVAL","targetIntervalSeconds":5,"resolution":"HD","storage":["SEQUENTIAL","LATEST"]},
 			"renditionConfiguration":{"renditionSelection":"CUSTOM","renditions":["HD","SD"]},` + someTags + `}`,
+		},
+		"GetRecordingConfiguration":    {`{"arn":` + aRecording + `}`},
+		"ListRecordingConfigurations":  {`{` + aPage + `}`},
+		"DeleteRecordingConfiguration": {`{"arn":` + aRecording + `}`},
+
+		"ImportPlaybackKeyPair": {`{"publicKeyMaterial":"` + strings.ReplaceAll(publicKey, "\n", `\n`) + `","name":"key-1",` + someTags + `}`},
+		"GetPlaybackKeyPair":    {`{"arn":` + aKeyPair + `}`},
+		"ListPlaybackKeyPairs":  {`{` + aPage + `}`},
+		"DeletePlaybackKeyPair": {`{"arn":` + aKeyPair + `}`},
+
+		"CreatePlaybackRestrictionPolicy": {`{` + allOfAPolicy + `,` + someTags + `}`},
+		"GetPlaybackRestrictionPolicy":    {`{"arn":` + aPolicy + `}`},
+		"ListPlaybackRestrictionPolicies": {`{` + aPage + `}`},
+		"UpdatePlaybackRestrictionPolicy": {`{"arn":` + aPolicy + `,` + allOfAPolicy + `}`},
+		"DeletePlaybackRestrictionPolicy": {`{"arn":` + aPolicy + `}`},
+
+		"StartViewerSessionRevocation":      {`{` + aViewerSession + `}`},
+		"BatchStartViewerSessionRevocation": {`{"viewerSessions":[{` + aViewerSession + `},{` + aViewerSession + `}]}`},
+
+		"CreateAdConfiguration": {`{` + allOfAnAd + `,` + someTags + `}`},
+		"GetAdConfiguration":    {`{"arn":` + anAd + `}`},
+		"ListAdConfigurations":  {`{` + aPage + `}`},
+		"UpdateAdConfiguration": {`{"arn":` + anAd + `,` + allOfAnAd + `}`},
+		"DeleteAdConfiguration": {`{"arn":` + anAd + `}`},
+		"InsertAdBreak":         {`{` + someChannel + `,"durationSeconds":30}`},
+
+		"GetStream":          {`{` + someChannel + `}`},
+		"ListStreams":        {`{"filterBy":{"health":"HEALTHY"},` + aPage + `}`},
+		"StopStream":         {`{` + someChannel + `}`},
+		"PutMetadata":        {`{` + someChannel + `,"metadata":"goal"}`},
+		"GetStreamSession":   {`{` + someChannel + `,"streamId":"st-AbCdEfGhIjKlMnOpQrStUvW"}`},
+		"ListStreamSessions": {`{` + someChannel + `,` + aPage + `}`},
+
+		"ListTagsForResource": {`{"resourceArn":` + aChannel + `}`},
+		"TagResource":         {`{"resourceArn":` + aChannel + `,` + someTags + `}`},
+		"UntagResource":       {`{"resourceArn":` + aChannel + `,"tagKeys":["a"]}`}, // a signer sorts them
 	},
-	"GetRecordingConfiguration":    {`{"arn":` + aRecording + `}`},
-	"ListRecordingConfigurations":  {`{` + aPage + `}`},
-	"DeleteRecordingConfiguration": {`{"arn":` + aRecording + `}`},
-
-	"ImportPlaybackKeyPair": {`{"publicKeyMaterial":"` + strings.ReplaceAll(publicKey, "\n", `\n`) + `","name":"key-1",` + someTags + `}`},
-	"GetPlaybackKeyPair":    {`{"arn":` + aKeyPair + `}`},
-	"ListPlaybackKeyPairs":  {`{` + aPage + `}`},
-	"DeletePlaybackKeyPair": {`{"arn":` + aKeyPair + `}`},
-
-	"CreatePlaybackRestrictionPolicy": {`{` + allOfAPolicy + `,` + someTags + `}`},
-	"GetPlaybackRestrictionPolicy":    {`{"arn":` + aPolicy + `}`},
-	"ListPlaybackRestrictionPolicies": {`{` + aPage + `}`},
-	"UpdatePlaybackRestrictionPolicy": {`{"arn":` + aPolicy + `,` + allOfAPolicy + `}`},
-	"DeletePlaybackRestrictionPolicy": {`{"arn":` + aPolicy + `}`},
-
-	"StartViewerSessionRevocation":      {`{` + aViewerSession + `}`},
-	"BatchStartViewerSessionRevocation": {`{"viewerSessions":[{` + aViewerSession + `},{` + aViewerSession + `}]}`},
-
-	"CreateAdConfiguration": {`{` + allOfAnAd + `,` + someTags + `}`},
-	"GetAdConfiguration":    {`{"arn":` + anAd + `}`},
-	"ListAdConfigurations":  {`{` + aPage + `}`},
-	"UpdateAdConfiguration": {`{"arn":` + anAd + `,` + allOfAnAd + `}`},
-	"DeleteAdConfiguration": {`{"arn":` + anAd + `}`},
-	"InsertAdBreak":         {`{` + someChannel + `,"durationSeconds":30}`},
-
-	"GetStream":          {`{` + someChannel + `}`},
-	"ListStreams":        {`{"filterBy":{"health":"HEALTHY"},` + aPage + `}`},
-	"StopStream":         {`{` + someChannel + `}`},
-	"PutMetadata":        {`{` + someChannel + `,"metadata":"goal"}`},
-	"GetStreamSession":   {`{` + someChannel + `,"streamId":"st-AbCdEfGhIjKlMnOpQrStUvW"}`},
-	"ListStreamSessions": {`{` + someChannel + `,` + aPage + `}`},
-
-	"ListTagsForResource": {`{"resourceArn":` + aChannel + `}`},
-	"TagResource":         {`{"resourceArn":` + aChannel + `,` + someTags + `}`},
-	"UntagResource":       {`{"resourceArn":` + aChannel + `,"tagKeys":["a"]}`}, // a signer sorts them
-}
-
-// examplesOfMaxLength are the longest strings of the shapes that more letters
-// at the end do not make.
-var examplesOfMaxLength = map[string]string{
-	"PlaybackRestrictionPolicyAllowedOrigin": "https://" + strings.Repeat("a.", 56) + "test:443",
-}
-
-// rules are what is said of values that keep their shape's constraints and are
-// wrong all the same.
-var rules = map[string]string{
-	"allowedOrigins[1]":                 `"" is not an origin`,
-	"destinationConfiguration.s3":       "required",
-	"mediaTailorPlaybackConfigurations": "required",
-	"nextToken":                         "is not a token of this list",
-	"publicKeyMaterial":                 "must be a public key in PEM",
+	Longest: map[string]string{
+		"PlaybackRestrictionPolicyAllowedOrigin": "https://" + strings.Repeat("a.", 56) + "test:443",
+	},
+	Rules: map[string]string{
+		"allowedOrigins[1]":                 `"" is not an origin`,
+		"destinationConfiguration.s3":       "required",
+		"mediaTailorPlaybackConfigurations": "required",
+		"nextToken":                         "is not a token of this list",
+		"publicKeyMaterial":                 "must be a public key in PEM",
+	},
 }
 
 // publicKey is one for ES384.

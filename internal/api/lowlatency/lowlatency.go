@@ -1,6 +1,6 @@
 // Package lowlatency has the operations of IVS low-latency streaming: channels,
-// stream keys, recording configurations, who may watch, ad configurations,
-// streams and tags.
+// stream keys, recording configurations, who may watch, ad configurations and
+// streams.
 //
 //	api.Server → operation here ┬→ Store  (what is)
 //	                            └→ OnAir  (what happens now)
@@ -79,10 +79,6 @@ type Store interface {
 	StreamSession(ctx context.Context, channel resource.ARN, streamID string) (resource.StreamSession, error)
 	// ListStreamSessions lists the newest first.
 	ListStreamSessions(ctx context.Context, channel resource.ARN, p resource.Page) ([]resource.StreamSession, string, error)
-
-	Tags(ctx context.Context, arn resource.ARN) (resource.Tags, error)
-	TagResource(ctx context.Context, arn resource.ARN, tags resource.Tags) error
-	UntagResource(ctx context.Context, arn resource.ARN, keys []string) error
 }
 
 // OnAir is what the operations need of the channels on air.
@@ -123,11 +119,11 @@ type Config struct {
 	ConfigurationCreated func()
 }
 
-// Service returns every operation of the model.
+// Service returns every operation of the model but those on tags, which are in
+// package tags.
 func Service(cfg Config) api.Service {
 	s := &service{cfg}
 	const ok, noContent = http.StatusOK, http.StatusNoContent
-	const tagsPath = "/tags/{resourceArn}"
 	operations := []api.Operation{
 		api.NewOperation("CreateChannel", ok, s.createChannel),
 		api.NewOperation("GetChannel", ok, s.getChannel),
@@ -174,19 +170,12 @@ func Service(cfg Config) api.Service {
 		api.NewOperation("PutMetadata", noContent, s.putMetadata),
 		api.NewOperation("GetStreamSession", ok, s.getStreamSession),
 		api.NewOperation("ListStreamSessions", ok, s.listStreamSessions),
-
-		api.NewOperation("ListTagsForResource", ok, s.listTagsForResource).At(http.MethodGet, tagsPath),
-		api.NewOperation("TagResource", ok, s.tagResource).At(http.MethodPost, tagsPath),
-		api.NewOperation("UntagResource", ok, s.untagResource).At(http.MethodDelete, tagsPath),
 	}
 	return api.Service{Shapes: shapes, Operations: operations}
 }
 
 // service has the operations as its methods.
 type service struct{ Config }
-
-// none is the answer that has no members.
-type none struct{}
 
 // batchError says why one ARN of a batch has no answer.
 type batchError struct {
@@ -215,13 +204,4 @@ func batch[T any](arns []resource.ARN, found []T, arnOf func(*T) resource.ARN) (
 		seen[arn] = true
 	}
 	return items, missing
-}
-
-// tell makes what is told of a list's items.
-func tell[T, U any](items []T, f func(*T) U) []U {
-	told := make([]U, len(items))
-	for i := range items {
-		told[i] = f(&items[i])
-	}
-	return told
 }

@@ -3,6 +3,7 @@ package lowlatency
 import (
 	"context"
 
+	"anabranch/internal/api"
 	"anabranch/internal/resource"
 )
 
@@ -14,7 +15,7 @@ type putMetadataRequest struct {
 	Metadata   string       `json:"metadata" shape:"StreamMetadata,required"`
 }
 
-func (s *service) putMetadata(ctx context.Context, in *putMetadataRequest) (*none, error) {
+func (s *service) putMetadata(ctx context.Context, in *putMetadataRequest) (*api.None, error) {
 	if n := len(in.Metadata); n > maxMetadata {
 		return nil, resource.Errorf(resource.Invalid, "metadata: has %d bytes, at most %d are taken", n, maxMetadata)
 	}
@@ -24,5 +25,5 @@ func (s *service) putMetadata(ctx context.Context, in *putMetadataRequest) (*non
 	if err := s.OnAir.PutMetadata(in.ChannelARN, in.Metadata); err != nil {
 		return nil, err
 	}
-	return &none{}, nil
+	return &api.None{}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,8 +20,8 @@ func TestPutMetadata(t *testing.T) {
 		_, err := f.PutMetadata(f.ctx, &ivs.PutMetadataInput{ChannelArn: arn, Metadata: &metadata})
 		return err
 	}
-	fails(t, put(made.Channel.Arn, "early"), "ChannelNotBroadcasting", "Channel: "+*made.Channel.Arn+" is not currently online")
-	fails(t, put(aws.String(string(place.ARN(resource.KindChannel, "none"))), "x"), "ResourceNotFoundException")
+	apitest.Fails(t, put(made.Channel.Arn, "early"), "ChannelNotBroadcasting", "Channel: "+*made.Channel.Arn+" is not currently online")
+	apitest.Fails(t, put(aws.String(string(place.ARN(resource.KindChannel, "none"))), "x"), "ResourceNotFoundException")
 
 	f.live(made, resource.Healthy)
 	var taken []string
@@ -35,7 +36,7 @@ func TestPutMetadata(t *testing.T) {
 		{strings.Repeat("x", 100_000), "metadata: has 100000 bytes"},
 	} {
 		if err := put(made.Channel.Arn, tt.metadata); tt.member != "" {
-			fails(t, err, "ValidationException", tt.member)
+			apitest.Fails(t, err, "ValidationException", tt.member)
 			continue
 		} else if err != nil {
 			t.Error(err)
@@ -45,7 +46,7 @@ func TestPutMetadata(t *testing.T) {
 	if !slices.Equal(f.onAir.metadata, taken) {
 		t.Errorf("%.99q is on air, want %.99q", f.onAir.metadata, taken)
 	}
-	if status, _, answer := f.post("PutMetadata", `{"channelArn":"`+*made.Channel.Arn+`","metadata":"x"}`); status != http.StatusNoContent || len(answer) > 0 {
+	if status, _, answer := f.Post("PutMetadata", `{"channelArn":"`+*made.Channel.Arn+`","metadata":"x"}`); status != http.StatusNoContent || len(answer) > 0 {
 		t.Errorf("answered %d %v", status, answer)
 	}
 }

@@ -68,11 +68,11 @@ func (s *service) listPlaybackKeyPairs(ctx context.Context, in *listPlaybackKeyP
 	if err != nil {
 		return nil, err
 	}
-	return &listPlaybackKeyPairsResponse{tell(pairs, func(pair *resource.PlaybackKeyPair) playbackKeyPairSummary {
+	return &listPlaybackKeyPairsResponse{api.Tell(pairs, func(pair *resource.PlaybackKeyPair) playbackKeyPairSummary {
 		return playbackKeyPairSummary{pair.ARN, pair.Name, pair.Tags}
 	}), next}, nil
 }
 
-func (s *service) deletePlaybackKeyPair(ctx context.Context, in *playbackKeyPairRequest) (*none, error) {
-	return &none{}, s.Store.DeletePlaybackKeyPair(ctx, in.ARN)
+func (s *service) deletePlaybackKeyPair(ctx context.Context, in *playbackKeyPairRequest) (*api.None, error) {
+	return &api.None{}, s.Store.DeletePlaybackKeyPair(ctx, in.ARN)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,8 +24,8 @@ import (
 // newPublicKey makes the PEM text of a new public key.
 func newPublicKey(t *testing.T, curve elliptic.Curve) *string {
 	t.Helper()
-	key := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(curve, rand.Reader))
-	der := must[[]byte](t)(x509.MarshalPKIXPublicKey(&key.PublicKey))
+	key := apitest.Must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(curve, rand.Reader))
+	der := apitest.Must[[]byte](t)(x509.MarshalPKIXPublicKey(&key.PublicKey))
 	return aws.String(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
 }
 
@@ -34,7 +35,7 @@ func (f *fixture) keyPair(in ivs.ImportPlaybackKeyPairInput) *types.PlaybackKeyP
 	if in.PublicKeyMaterial == nil {
 		in.PublicKeyMaterial = newPublicKey(f.t, elliptic.P384())
 	}
-	return must[*ivs.ImportPlaybackKeyPairOutput](f.t)(f.ImportPlaybackKeyPair(f.ctx, &in)).KeyPair
+	return apitest.Must[*ivs.ImportPlaybackKeyPairOutput](f.t)(f.ImportPlaybackKeyPair(f.ctx, &in)).KeyPair
 }
 
 func TestPlaybackKeyPairs(t *testing.T) {
@@ -44,7 +45,7 @@ func TestPlaybackKeyPairs(t *testing.T) {
 	if *plain.Name != "" || plain.Tags == nil || !strings.HasPrefix(*plain.Arn, "arn:aws:ivs:eu-west-1:111122223333:playback-key/") {
 		t.Errorf("made %+v", plain)
 	}
-	got := must[*ivs.GetPlaybackKeyPairOutput](t)(f.GetPlaybackKeyPair(f.ctx, &ivs.GetPlaybackKeyPairInput{Arn: named.Arn})).KeyPair
+	got := apitest.Must[*ivs.GetPlaybackKeyPairOutput](t)(f.GetPlaybackKeyPair(f.ctx, &ivs.GetPlaybackKeyPairInput{Arn: named.Arn})).KeyPair
 	for i, pair := range []*types.PlaybackKeyPair{named, got} {
 		if *pair.Name != "web-1" || pair.Tags["a"] != "b" || *pair.Arn != *named.Arn || *pair.Fingerprint != *named.Fingerprint ||
 			!regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){15}$`).MatchString(*pair.Fingerprint) {
@@ -52,21 +53,21 @@ func TestPlaybackKeyPairs(t *testing.T) {
 		}
 	}
 
-	_, _, answer := f.post("GetPlaybackKeyPair", `{"arn":"`+*plain.Arn+`"}`)
-	if got := strings.Join(members(object(answer, "keyPair")), " "); got != "arn fingerprint name tags" {
+	_, _, answer := f.Post("GetPlaybackKeyPair", `{"arn":"`+*plain.Arn+`"}`)
+	if got := strings.Join(apitest.Members(apitest.Object(answer, "keyPair")), " "); got != "arn fingerprint name tags" {
 		t.Errorf("a key pair has %s", got)
 	}
-	_, _, answer = f.post("ListPlaybackKeyPairs", "")
+	_, _, answer = f.Post("ListPlaybackKeyPairs", "")
 	pairs, _ := answer["keyPairs"].([]any)
 	if len(pairs) != 2 || answer["nextToken"] != nil {
 		t.Fatalf("listed %v", answer)
 	}
-	if got := strings.Join(members(pairs[0].(map[string]any)), " "); got != "arn name tags" {
+	if got := strings.Join(apitest.Members(pairs[0].(map[string]any)), " "); got != "arn name tags" {
 		t.Errorf("a summary has %s", got)
 	}
 	var arns []string
 	for p := ivs.NewListPlaybackKeyPairsPaginator(f, &ivs.ListPlaybackKeyPairsInput{MaxResults: aws.Int32(1)}); p.HasMorePages(); {
-		for _, pair := range must[*ivs.ListPlaybackKeyPairsOutput](t)(p.NextPage(f.ctx)).KeyPairs {
+		for _, pair := range apitest.Must[*ivs.ListPlaybackKeyPairsOutput](t)(p.NextPage(f.ctx)).KeyPairs {
 			arns = append(arns, *pair.Arn)
 		}
 	}
@@ -78,7 +79,7 @@ func TestPlaybackKeyPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tags := must[*ivs.ListTagsForResourceOutput](t)(f.ListTagsForResource(f.ctx, &ivs.ListTagsForResourceInput{ResourceArn: named.Arn})).Tags
+	tags := apitest.Must[*ivs.ListTagsForResourceOutput](t)(f.ListTagsForResource(f.ctx, &ivs.ListTagsForResourceInput{ResourceArn: named.Arn})).Tags
 	if !maps.Equal(tags, map[string]string{"a": "b", "c": "d"}) {
 		t.Errorf("tags are %v", tags)
 	}
@@ -90,9 +91,9 @@ func TestImportPlaybackKeyPairTwice(t *testing.T) {
 	key := newPublicKey(t, elliptic.P384())
 	first := f.keyPair(ivs.ImportPlaybackKeyPairInput{PublicKeyMaterial: key})
 	_, err := f.ImportPlaybackKeyPair(f.ctx, &ivs.ImportPlaybackKeyPairInput{PublicKeyMaterial: aws.String(*key + "\r\n"), Name: aws.String("other")})
-	fails(t, err, "ConflictException", "publicKeyMaterial: ", *first.Arn)
+	apitest.Fails(t, err, "ConflictException", "publicKeyMaterial: ", *first.Arn)
 
-	if status, _, answer := f.post("DeletePlaybackKeyPair", `{"arn":"`+*first.Arn+`"}`); status != http.StatusOK || answer == nil || len(answer) != 0 {
+	if status, _, answer := f.Post("DeletePlaybackKeyPair", `{"arn":"`+*first.Arn+`"}`); status != http.StatusOK || answer == nil || len(answer) != 0 {
 		t.Errorf("answered %d %v", status, answer)
 	}
 	second := f.keyPair(ivs.ImportPlaybackKeyPairInput{PublicKeyMaterial: key})
@@ -112,7 +113,7 @@ func TestPlaybackKeyMaterialRefused(t *testing.T) {
 	} {
 		_, err := f.ImportPlaybackKeyPair(f.ctx, &ivs.ImportPlaybackKeyPairInput{PublicKeyMaterial: &text})
 		t.Log(name, err)
-		fails(t, err, "ValidationException", "publicKeyMaterial: ")
+		apitest.Fails(t, err, "ValidationException", "publicKeyMaterial: ")
 	}
 	if pairs, err := f.store.AllPlaybackKeyPairs(f.ctx); err != nil || len(pairs) > 0 {
 		t.Errorf("stored %v, %v", pairs, err)
@@ -123,14 +124,14 @@ func TestPlaybackKeyPairNotFound(t *testing.T) {
 	f := newFixture(t)
 	arn := aws.String(string(place.ARN(resource.KindPlaybackKeyPair, "none")))
 	_, err := f.GetPlaybackKeyPair(f.ctx, &ivs.GetPlaybackKeyPairInput{Arn: arn})
-	fails(t, err, "ResourceNotFoundException", *arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *arn)
 	_, err = f.DeletePlaybackKeyPair(f.ctx, &ivs.DeletePlaybackKeyPairInput{Arn: arn})
-	fails(t, err, "ResourceNotFoundException", *arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *arn)
 
 	pair := f.keyPair(ivs.ImportPlaybackKeyPairInput{})
 	if _, err := f.DeletePlaybackKeyPair(f.ctx, &ivs.DeletePlaybackKeyPairInput{Arn: pair.Arn}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = f.GetPlaybackKeyPair(f.ctx, &ivs.GetPlaybackKeyPairInput{Arn: pair.Arn})
-	fails(t, err, "ResourceNotFoundException", *pair.Arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *pair.Arn)
 }

@@ -19,10 +19,10 @@ type policySettings struct {
 
 // apply changes p to what was given and leaves the rest as it is.
 func (c *policySettings) apply(p *resource.PlaybackRestrictionPolicy) error {
-	assign(&p.Name, c.Name)
-	assign(&p.AllowedCountries, c.AllowedCountries)
-	assign(&p.AllowedOrigins, c.AllowedOrigins)
-	assign(&p.EnableStrictOriginEnforcement, c.EnableStrictOriginEnforcement)
+	api.Assign(&p.Name, c.Name)
+	api.Assign(&p.AllowedCountries, c.AllowedCountries)
+	api.Assign(&p.AllowedOrigins, c.AllowedOrigins)
+	api.Assign(&p.EnableStrictOriginEnforcement, c.EnableStrictOriginEnforcement)
 	p.FillDefaults()
 	return p.Validate()
 }
@@ -97,6 +97,6 @@ func (s *service) updatePlaybackRestrictionPolicy(ctx context.Context, in *updat
 	return &playbackRestrictionPolicyResponse{policy}, nil
 }
 
-func (s *service) deletePlaybackRestrictionPolicy(ctx context.Context, in *playbackRestrictionPolicyRequest) (*none, error) {
+func (s *service) deletePlaybackRestrictionPolicy(ctx context.Context, in *playbackRestrictionPolicyRequest) (*api.None, error) {
 	return nil, s.Store.DeletePlaybackRestrictionPolicy(ctx, in.ARN)
 }

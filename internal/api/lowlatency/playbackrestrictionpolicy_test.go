@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"anabranch/internal/api/apitest"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ivs"
 	"github.com/aws/aws-sdk-go-v2/service/ivs/types"
@@ -15,13 +17,13 @@ import (
 // policy makes a playback restriction policy.
 func (f *fixture) policy(in ivs.CreatePlaybackRestrictionPolicyInput) *types.PlaybackRestrictionPolicy {
 	f.t.Helper()
-	return must[*ivs.CreatePlaybackRestrictionPolicyOutput](f.t)(f.CreatePlaybackRestrictionPolicy(f.ctx, &in)).PlaybackRestrictionPolicy
+	return apitest.Must[*ivs.CreatePlaybackRestrictionPolicyOutput](f.t)(f.CreatePlaybackRestrictionPolicy(f.ctx, &in)).PlaybackRestrictionPolicy
 }
 
 func TestPlaybackRestrictionPolicies(t *testing.T) {
 	f := newFixture(t)
-	status, _, answer := f.post("CreatePlaybackRestrictionPolicy", "")
-	plain := object(answer, "playbackRestrictionPolicy")
+	status, _, answer := f.Post("CreatePlaybackRestrictionPolicy", "")
+	plain := apitest.Object(answer, "playbackRestrictionPolicy")
 	arn, _ := plain["arn"].(string)
 	if status != http.StatusOK || !strings.HasPrefix(arn, "arn:aws:ivs:eu-west-1:111122223333:playback-restriction-policy/") {
 		t.Errorf("answered %d %v", status, answer)
@@ -40,7 +42,7 @@ func TestPlaybackRestrictionPolicies(t *testing.T) {
 		!slices.Equal(full.AllowedOrigins, []string{"https://*.example.com", "http://localhost:3000"}) || full.Tags["a"] != "b" {
 		t.Errorf("made %+v", full)
 	}
-	got := must[*ivs.GetPlaybackRestrictionPolicyOutput](t)(f.GetPlaybackRestrictionPolicy(f.ctx, &ivs.GetPlaybackRestrictionPolicyInput{Arn: full.Arn}))
+	got := apitest.Must[*ivs.GetPlaybackRestrictionPolicyOutput](t)(f.GetPlaybackRestrictionPolicy(f.ctx, &ivs.GetPlaybackRestrictionPolicyInput{Arn: full.Arn}))
 	if !reflect.DeepEqual(got.PlaybackRestrictionPolicy, full) {
 		t.Errorf("got %+v, made %+v", got.PlaybackRestrictionPolicy, full)
 	}
@@ -54,7 +56,7 @@ func TestPlaybackRestrictionPolicies(t *testing.T) {
 		var listed []types.PlaybackRestrictionPolicySummary
 		n := 0
 		for p := ivs.NewListPlaybackRestrictionPoliciesPaginator(f, in); p.HasMorePages(); n++ {
-			listed = append(listed, must[*ivs.ListPlaybackRestrictionPoliciesOutput](t)(p.NextPage(f.ctx)).PlaybackRestrictionPolicies...)
+			listed = append(listed, apitest.Must[*ivs.ListPlaybackRestrictionPoliciesOutput](t)(p.NextPage(f.ctx)).PlaybackRestrictionPolicies...)
 		}
 		if n != pages || len(listed) != 2 || *listed[0].Arn != arn || *listed[1].Arn != *full.Arn || listed[1].AllowedOrigins[1] != full.AllowedOrigins[1] ||
 			listed[1].AllowedCountries[0] != "DE" || !*listed[1].EnableStrictOriginEnforcement || listed[1].Tags["a"] != "b" || *listed[1].Name != "europe" {
@@ -86,12 +88,12 @@ func TestUpdatePlaybackRestrictionPolicy(t *testing.T) {
 		if step.member != "" {
 			want[step.member] = step.value
 		}
-		status, _, answer := f.post("UpdatePlaybackRestrictionPolicy", `{"arn":"`+*made.Arn+`",`+step.given+`}`)
-		if got := object(answer, "playbackRestrictionPolicy"); status != http.StatusOK || !reflect.DeepEqual(got, want) {
+		status, _, answer := f.Post("UpdatePlaybackRestrictionPolicy", `{"arn":"`+*made.Arn+`",`+step.given+`}`)
+		if got := apitest.Object(answer, "playbackRestrictionPolicy"); status != http.StatusOK || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %d %v, want %v", step.given, status, answer, want)
 		}
-		_, _, answer = f.post("GetPlaybackRestrictionPolicy", `{"arn":"`+*made.Arn+`"}`)
-		if got := object(answer, "playbackRestrictionPolicy"); !reflect.DeepEqual(got, want) {
+		_, _, answer = f.Post("GetPlaybackRestrictionPolicy", `{"arn":"`+*made.Arn+`"}`)
+		if got := apitest.Object(answer, "playbackRestrictionPolicy"); !reflect.DeepEqual(got, want) {
 			t.Errorf("after %s it is %v, want %v", step.given, got, want)
 		}
 	}
@@ -112,7 +114,7 @@ func TestPlaybackRestrictionPolicyRules(t *testing.T) {
 			"CreatePlaybackRestrictionPolicy": `{` + tt.members + `}`,
 			"UpdatePlaybackRestrictionPolicy": `{"arn":"` + *made.Arn + `",` + tt.members + `}`,
 		} {
-			status, exception, answer := f.post(operation, body)
+			status, exception, answer := f.Post(operation, body)
 			if message, _ := answer["message"].(string); status != 400 || exception != "ValidationException" || !strings.HasPrefix(message, tt.want) {
 				t.Errorf("%s %s: %d %s %s", operation, body, status, exception, message)
 			}
@@ -132,25 +134,25 @@ func TestDeletePlaybackRestrictionPolicy(t *testing.T) {
 	if *ch.PlaybackRestrictionPolicyArn != *policy.Arn || *other.PlaybackRestrictionPolicyArn != "" {
 		t.Errorf("channels have %q and %q", *ch.PlaybackRestrictionPolicyArn, *other.PlaybackRestrictionPolicyArn)
 	}
-	listed := must[*ivs.ListChannelsOutput](t)(f.ListChannels(f.ctx, &ivs.ListChannelsInput{FilterByPlaybackRestrictionPolicyArn: policy.Arn}))
+	listed := apitest.Must[*ivs.ListChannelsOutput](t)(f.ListChannels(f.ctx, &ivs.ListChannelsInput{FilterByPlaybackRestrictionPolicyArn: policy.Arn}))
 	if len(listed.Channels) != 1 || *listed.Channels[0].Arn != *ch.Arn || *listed.Channels[0].PlaybackRestrictionPolicyArn != *policy.Arn {
 		t.Errorf("listed %+v", listed.Channels)
 	}
 	_, err := f.DeletePlaybackRestrictionPolicy(f.ctx, &ivs.DeletePlaybackRestrictionPolicyInput{Arn: policy.Arn})
-	fails(t, err, "ConflictException", *policy.Arn, *ch.Arn)
+	apitest.Fails(t, err, "ConflictException", *policy.Arn, *ch.Arn)
 
 	if _, err := f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: ch.Arn, PlaybackRestrictionPolicyArn: aws.String("")}); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, answer := f.post("DeletePlaybackRestrictionPolicy", `{"arn":"`+*policy.Arn+`"}`); status != http.StatusNoContent || answer != nil {
+	if status, _, answer := f.Post("DeletePlaybackRestrictionPolicy", `{"arn":"`+*policy.Arn+`"}`); status != http.StatusNoContent || answer != nil {
 		t.Errorf("answered %d %v", status, answer)
 	}
 	_, err = f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: ch.Arn, PlaybackRestrictionPolicyArn: policy.Arn})
-	fails(t, err, "ResourceNotFoundException", *policy.Arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *policy.Arn)
 	_, err = f.GetPlaybackRestrictionPolicy(f.ctx, &ivs.GetPlaybackRestrictionPolicyInput{Arn: policy.Arn})
-	fails(t, err, "ResourceNotFoundException", *policy.Arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *policy.Arn)
 	_, err = f.UpdatePlaybackRestrictionPolicy(f.ctx, &ivs.UpdatePlaybackRestrictionPolicyInput{Arn: policy.Arn})
-	fails(t, err, "ResourceNotFoundException", *policy.Arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *policy.Arn)
 	_, err = f.DeletePlaybackRestrictionPolicy(f.ctx, &ivs.DeletePlaybackRestrictionPolicyInput{Arn: policy.Arn})
-	fails(t, err, "ResourceNotFoundException", *policy.Arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *policy.Arn)
 }

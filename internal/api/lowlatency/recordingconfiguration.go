@@ -104,11 +104,11 @@ func (s *service) listRecordingConfigurations(ctx context.Context, in *listRecor
 	if err != nil {
 		return nil, err
 	}
-	return &listRecordingConfigurationsResponse{tell(list, func(rc *resource.RecordingConfiguration) recordingConfigurationSummary {
+	return &listRecordingConfigurationsResponse{api.Tell(list, func(rc *resource.RecordingConfiguration) recordingConfigurationSummary {
 		return recordingConfigurationSummary{rc.ARN, rc.Name, rc.Destination, rc.State, rc.Tags}
 	}), next}, nil
 }
 
-func (s *service) deleteRecordingConfiguration(ctx context.Context, in *recordingConfigurationRequest) (*none, error) {
+func (s *service) deleteRecordingConfiguration(ctx context.Context, in *recordingConfigurationRequest) (*api.None, error) {
 	return nil, s.Store.DeleteRecordingConfiguration(ctx, in.ARN)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,7 +32,7 @@ func TestRecordingConfigurationDefaults(t *testing.T) {
 
 func TestRecordingConfigurationMembers(t *testing.T) {
 	f := newFixture(t)
-	made := must[*ivs.CreateRecordingConfigurationOutput](t)(f.CreateRecordingConfiguration(f.ctx, &ivs.CreateRecordingConfigurationInput{
+	made := apitest.Must[*ivs.CreateRecordingConfigurationOutput](t)(f.CreateRecordingConfiguration(f.ctx, &ivs.CreateRecordingConfigurationInput{
 		Name:                            aws.String("archive"),
 		DestinationConfiguration:        &types.DestinationConfiguration{S3: &types.S3DestinationConfiguration{BucketName: aws.String("a.bucket-1")}},
 		RecordingReconnectWindowSeconds: 300,
@@ -40,7 +41,7 @@ func TestRecordingConfigurationMembers(t *testing.T) {
 			Storage: []types.ThumbnailConfigurationStorage{"LATEST", "SEQUENTIAL"}},
 		Tags: map[string]string{"a": "b"},
 	})).RecordingConfiguration
-	got := must[*ivs.GetRecordingConfigurationOutput](t)(f.GetRecordingConfiguration(f.ctx, &ivs.GetRecordingConfigurationInput{Arn: made.Arn})).RecordingConfiguration
+	got := apitest.Must[*ivs.GetRecordingConfigurationOutput](t)(f.GetRecordingConfiguration(f.ctx, &ivs.GetRecordingConfigurationInput{Arn: made.Arn})).RecordingConfiguration
 	if !reflect.DeepEqual(made, got) {
 		t.Errorf("made %+v, got %+v", made, got)
 	}
@@ -49,12 +50,12 @@ func TestRecordingConfigurationMembers(t *testing.T) {
 		got.ThumbnailConfiguration.Resolution != "SD" || len(got.ThumbnailConfiguration.Storage) != 2 || got.Tags["a"] != "b" {
 		t.Errorf("got %+v", got)
 	}
-	_, _, answer := f.post("ListRecordingConfigurations", "")
+	_, _, answer := f.Post("ListRecordingConfigurations", "")
 	list, _ := answer["recordingConfigurations"].([]any)
 	if len(list) != 1 {
 		t.Fatalf("listed %v", answer)
 	}
-	if got := strings.Join(members(list[0].(map[string]any)), " "); got != "arn destinationConfiguration name state tags" {
+	if got := strings.Join(apitest.Members(list[0].(map[string]any)), " "); got != "arn destinationConfiguration name state tags" {
 		t.Errorf("a summary has %s", got)
 	}
 }
@@ -66,7 +67,7 @@ func TestRecordingConfigurationRules(t *testing.T) {
 		{`{"destinationConfiguration":{}}`, "destinationConfiguration.s3"},
 		{`{` + s3 + `,"renditionConfiguration":{"renditionSelection":"CUSTOM"}}`, "renditionConfiguration.renditions"},
 	} {
-		status, exception, answer := f.post("CreateRecordingConfiguration", tt.body)
+		status, exception, answer := f.Post("CreateRecordingConfiguration", tt.body)
 		if message, _ := answer["message"].(string); status != 400 || exception != "ValidationException" || !strings.HasPrefix(message, tt.member+": ") {
 			t.Errorf("%s: %d %s %s", tt.body, status, exception, message)
 		}
@@ -81,17 +82,17 @@ func TestDeleteRecordingConfiguration(t *testing.T) {
 	rc := f.recording(resource.Active)
 	ch := f.channel(&ivs.CreateChannelInput{RecordingConfigurationArn: rc.Arn}).Channel
 	_, err := f.DeleteRecordingConfiguration(f.ctx, &ivs.DeleteRecordingConfigurationInput{Arn: rc.Arn})
-	fails(t, err, "ConflictException", *ch.Arn)
+	apitest.Fails(t, err, "ConflictException", *ch.Arn)
 
 	_, err = f.UpdateChannel(f.ctx, &ivs.UpdateChannelInput{Arn: ch.Arn, RecordingConfigurationArn: aws.String("")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, _, answer := f.post("DeleteRecordingConfiguration", `{"arn":"`+*rc.Arn+`"}`); status != http.StatusNoContent || answer != nil {
+	if status, _, answer := f.Post("DeleteRecordingConfiguration", `{"arn":"`+*rc.Arn+`"}`); status != http.StatusNoContent || answer != nil {
 		t.Errorf("answered %d %v", status, answer)
 	}
 	_, err = f.GetRecordingConfiguration(f.ctx, &ivs.GetRecordingConfigurationInput{Arn: rc.Arn})
-	fails(t, err, "ResourceNotFoundException", *rc.Arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *rc.Arn)
 	_, err = f.DeleteRecordingConfiguration(f.ctx, &ivs.DeleteRecordingConfigurationInput{Arn: rc.Arn})
-	fails(t, err, "ResourceNotFoundException", *rc.Arn)
+	apitest.Fails(t, err, "ResourceNotFoundException", *rc.Arn)
 }

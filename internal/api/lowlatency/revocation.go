@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"anabranch/internal/api"
 	"anabranch/internal/resource"
 )
 
@@ -21,11 +22,11 @@ func (v *viewerSession) revocation(at time.Time) resource.Revocation {
 
 // startViewerSessionRevocation answers when the revocation is stored; players
 // notice soon after.
-func (s *service) startViewerSessionRevocation(ctx context.Context, in *viewerSession) (*none, error) {
+func (s *service) startViewerSessionRevocation(ctx context.Context, in *viewerSession) (*api.None, error) {
 	if _, err := s.Store.Channel(ctx, in.ChannelARN); err != nil {
 		return nil, err
 	}
-	return &none{}, s.Store.Revoke(ctx, []resource.Revocation{in.revocation(time.Now())})
+	return &api.None{}, s.Store.Revoke(ctx, []resource.Revocation{in.revocation(time.Now())})
 }
 
 type batchStartViewerSessionRevocationRequest struct {
@@ -45,7 +46,7 @@ type viewerSessionError struct {
 }
 
 func (s *service) batchStartViewerSessionRevocation(ctx context.Context, in *batchStartViewerSessionRevocationRequest) (*batchStartViewerSessionRevocationResponse, error) {
-	found, err := s.Store.Channels(ctx, tell(in.ViewerSessions, func(v *viewerSession) resource.ARN { return v.ChannelARN }))
+	found, err := s.Store.Channels(ctx, api.Tell(in.ViewerSessions, func(v *viewerSession) resource.ARN { return v.ChannelARN }))
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -45,7 +46,7 @@ func TestStartViewerSessionRevocation(t *testing.T) {
 		{fmt.Sprintf(`"viewerId":"`+strings.Repeat("ü", 40)+`","viewerSessionVersionsLessThanOrEqualTo":%d`, math.MaxInt64),
 			fmt.Sprint(strings.Repeat("ü", 40), " ", math.MaxInt64)},
 	} {
-		status, _, answer := f.post("StartViewerSessionRevocation", `{"channelArn":"`+arn+`",`+tt.members+`}`)
+		status, _, answer := f.Post("StartViewerSessionRevocation", `{"channelArn":"`+arn+`",`+tt.members+`}`)
 		if status != http.StatusOK || answer == nil || len(answer) != 0 {
 			t.Errorf("%s: answered %d %v", tt.members, status, answer)
 		}
@@ -56,7 +57,7 @@ func TestStartViewerSessionRevocation(t *testing.T) {
 
 	none := string(place.ARN(resource.KindChannel, "none"))
 	_, err := f.StartViewerSessionRevocation(f.ctx, &ivs.StartViewerSessionRevocationInput{ChannelArn: &none, ViewerId: aws.String("a")})
-	fails(t, err, "ResourceNotFoundException", none)
+	apitest.Fails(t, err, "ResourceNotFoundException", none)
 	if got := f.revoked(none); len(got) > 0 {
 		t.Errorf("revoked are %q", got)
 	}
@@ -70,7 +71,7 @@ func TestBatchStartViewerSessionRevocation(t *testing.T) {
 	session := func(arn *string, viewer string, version int32) types.BatchStartViewerSessionRevocationViewerSession {
 		return types.BatchStartViewerSessionRevocationViewerSession{ChannelArn: arn, ViewerId: &viewer, ViewerSessionVersionsLessThanOrEqualTo: version}
 	}
-	out := must[*ivs.BatchStartViewerSessionRevocationOutput](t)(f.BatchStartViewerSessionRevocation(f.ctx, &ivs.BatchStartViewerSessionRevocationInput{
+	out := apitest.Must[*ivs.BatchStartViewerSessionRevocationOutput](t)(f.BatchStartViewerSessionRevocation(f.ctx, &ivs.BatchStartViewerSessionRevocationInput{
 		ViewerSessions: []types.BatchStartViewerSessionRevocationViewerSession{
 			session(one, "a", 0), session(none, "a", 0), session(one, "b", 4), session(two, "a", 1), session(none, "b", 0), session(one, "b", 2),
 		},
@@ -93,11 +94,11 @@ func TestBatchStartViewerSessionRevocation(t *testing.T) {
 	}
 
 	all := strings.Repeat(`,{"channelArn":"`+*one+`","viewerId":"c"}`, 20)
-	status, _, answer := f.post("BatchStartViewerSessionRevocation", `{"viewerSessions":[`+all[1:]+`]}`)
+	status, _, answer := f.Post("BatchStartViewerSessionRevocation", `{"viewerSessions":[`+all[1:]+`]}`)
 	if errors, ok := answer["errors"].([]any); status != http.StatusOK || !ok || len(errors) > 0 {
 		t.Errorf("answered %d %v", status, answer)
 	}
-	status, _, answer = f.post("BatchStartViewerSessionRevocation", `{"viewerSessions":[{"channelArn":"`+*none+`","viewerId":"c"}]}`)
+	status, _, answer = f.Post("BatchStartViewerSessionRevocation", `{"viewerSessions":[{"channelArn":"`+*none+`","viewerId":"c"}]}`)
 	if errors, _ := answer["errors"].([]any); status != http.StatusOK || len(errors) != 1 {
 		t.Errorf("answered %d %v", status, answer)
 	}

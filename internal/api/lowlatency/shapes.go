@@ -3,7 +3,7 @@ package lowlatency
 import "anabranch/internal/api"
 
 // shapes are the constraints of the model's types that callers may send.
-var shapes = api.Shapes{
+var shapes = api.Common.With(api.Shapes{
 	"ChannelArn":                          {Min: 1, Max: 128, Pattern: arnOf + `channel/[a-zA-Z0-9-]+`},
 	"ChannelArnList":                      {Min: 1, Max: 50, Of: "ChannelArn"},
 	"ChannelName":                         {Max: 128, Pattern: name},
@@ -61,14 +61,6 @@ var shapes = api.Shapes{
 	"StreamHealth": {Enum: []string{"HEALTHY", "STARVING", "UNKNOWN"}},
 	"StreamId":     {Min: 26, Max: 26, Pattern: `st-[a-zA-Z0-9]+`},
 
-	// The model's pattern has room for a kind of one letter only.
-	"ResourceArn": {Min: 1, Max: 128, Pattern: arnOf + `[a-z-]+/[a-zA-Z0-9-]+`},
-	"Tags":        {Max: 50, Keys: "TagKey", Of: "TagValue"},
-	"TagKey":      {Min: 1, Max: 128, Pattern: `[\p{L}\p{Z}\p{N}_.:/=+\-@]+`},
-	"TagKeyList":  {Max: 50, Of: "TagKey"},
-	"TagValue":    {Max: 256, Pattern: `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`},
-
-	"PaginationToken":                     {Max: 1024, Pattern: `[a-zA-Z0-9+/=_-]*`},
 	"MaxAdConfigurationResults":           {Min: 1, Max: 100},
 	"MaxChannelResults":                   {Min: 1, Max: 100},
 	"MaxPlaybackKeyPairResults":           {Min: 1, Max: 100},
@@ -76,7 +68,7 @@ var shapes = api.Shapes{
 	"MaxRecordingConfigurationResults":    {Min: 1, Max: 100},
 	"MaxStreamKeyResults":                 {Min: 1, Max: 50},
 	"MaxStreamResults":                    {Min: 1, Max: 100},
-}
+})
 
 const (
 	arnOf = `arn:aws:ivs:[a-z0-9-]+:[0-9]+:`

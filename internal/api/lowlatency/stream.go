@@ -95,14 +95,14 @@ func (s *service) streamsInHealth(ctx context.Context, health resource.StreamHea
 	}
 }
 
-func (s *service) stopStream(ctx context.Context, in *streamRequest) (*none, error) {
+func (s *service) stopStream(ctx context.Context, in *streamRequest) (*api.None, error) {
 	if _, err := s.Store.Channel(ctx, in.ChannelARN); err != nil {
 		return nil, err
 	}
 	if err := s.OnAir.Stop(ctx, in.ChannelARN); err != nil {
 		return nil, err
 	}
-	return &none{}, nil
+	return &api.None{}, nil
 }
 
 type getStreamSessionRequest struct {
@@ -122,7 +122,7 @@ func (s *service) getStreamSession(ctx context.Context, in *getStreamSessionRequ
 	s.complete(&session.Channel)
 	session.StartTime = resource.Time(session.StartTime)
 	session.EndTime = wholeSecond(session.EndTime)
-	session.TruncatedEvents = tell(session.TruncatedEvents, func(e *resource.StreamEvent) resource.StreamEvent {
+	session.TruncatedEvents = api.Tell(session.TruncatedEvents, func(e *resource.StreamEvent) resource.StreamEvent {
 		told := *e
 		told.EventTime = resource.Time(e.EventTime)
 		return told
@@ -159,7 +159,7 @@ func (s *service) listStreamSessions(ctx context.Context, in *listStreamSessions
 	if err != nil {
 		return nil, err
 	}
-	return &listStreamSessionsResponse{tell(sessions, func(session *resource.StreamSession) streamSessionSummary {
+	return &listStreamSessionsResponse{api.Tell(sessions, func(session *resource.StreamSession) streamSessionSummary {
 		return streamSessionSummary{session.StreamID, resource.Time(session.StartTime), wholeSecond(session.EndTime), session.HasErrorEvent}
 	}), next}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"anabranch/internal/api/apitest"
 	"anabranch/internal/resource"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -18,21 +19,21 @@ func TestGetStream(t *testing.T) {
 	f := newFixture(t)
 	made := f.channel(&ivs.CreateChannelInput{})
 	_, err := f.GetStream(f.ctx, &ivs.GetStreamInput{ChannelArn: made.Channel.Arn})
-	fails(t, err, "ChannelNotBroadcasting", "Channel: "+*made.Channel.Arn+" is not currently online")
+	apitest.Fails(t, err, "ChannelNotBroadcasting", "Channel: "+*made.Channel.Arn+" is not currently online")
 
 	session := f.live(made, resource.Starving)
 	f.onAir.viewers[session.ChannelARN] = 42
-	got := must[*ivs.GetStreamOutput](t)(f.GetStream(f.ctx, &ivs.GetStreamInput{ChannelArn: made.Channel.Arn})).Stream
+	got := apitest.Must[*ivs.GetStreamOutput](t)(f.GetStream(f.ctx, &ivs.GetStreamInput{ChannelArn: made.Channel.Arn})).Stream
 	if *got.ChannelArn != *made.Channel.Arn || *got.StreamId != session.StreamID || *got.PlaybackUrl != *made.Channel.PlaybackUrl ||
 		got.State != "LIVE" || got.Health != "STARVING" || got.ViewerCount != 42 || !got.StartTime.Equal(resource.Time(session.StartTime)) {
 		t.Errorf("got %+v", got)
 	}
-	_, _, answer := f.post("ListStreams", "")
+	_, _, answer := f.Post("ListStreams", "")
 	streams, _ := answer["streams"].([]any)
 	if len(streams) != 1 {
 		t.Fatalf("listed %v", answer)
 	}
-	if got := strings.Join(members(streams[0].(map[string]any)), " "); got != "channelArn health startTime state streamId viewerCount" {
+	if got := strings.Join(apitest.Members(streams[0].(map[string]any)), " "); got != "channelArn health startTime state streamId viewerCount" {
 		t.Errorf("a summary has %s", got)
 	}
 	if got := streams[0].(map[string]any)["viewerCount"]; got != 42.0 {
@@ -45,16 +46,16 @@ func TestStopStream(t *testing.T) {
 	made := f.channel(&ivs.CreateChannelInput{})
 	stop := &ivs.StopStreamInput{ChannelArn: made.Channel.Arn}
 	_, err := f.StopStream(f.ctx, stop)
-	fails(t, err, "ChannelNotBroadcasting", "not currently online")
+	apitest.Fails(t, err, "ChannelNotBroadcasting", "not currently online")
 	_, err = f.StopStream(f.ctx, &ivs.StopStreamInput{ChannelArn: aws.String(string(place.ARN(resource.KindChannel, "none")))})
-	fails(t, err, "ResourceNotFoundException")
+	apitest.Fails(t, err, "ResourceNotFoundException")
 
 	f.live(made, resource.Healthy)
-	if status, _, answer := f.post("StopStream", `{"channelArn":"`+*made.Channel.Arn+`"}`); status != http.StatusOK || answer == nil || len(answer) != 0 {
+	if status, _, answer := f.Post("StopStream", `{"channelArn":"`+*made.Channel.Arn+`"}`); status != http.StatusOK || answer == nil || len(answer) != 0 {
 		t.Errorf("answered %d %v", status, answer)
 	}
 	_, err = f.GetStream(f.ctx, &ivs.GetStreamInput{ChannelArn: made.Channel.Arn})
-	fails(t, err, "ChannelNotBroadcasting")
+	apitest.Fails(t, err, "ChannelNotBroadcasting")
 }
 
 // Pages of a filtered list are full until the last, and miss nothing.
@@ -88,7 +89,7 @@ func TestListStreams(t *testing.T) {
 		var got []string
 		pages := 0
 		for p := ivs.NewListStreamsPaginator(f, tt.in); p.HasMorePages(); pages++ {
-			for _, s := range must[*ivs.ListStreamsOutput](t)(p.NextPage(f.ctx)).Streams {
+			for _, s := range apitest.Must[*ivs.ListStreamsOutput](t)(p.NextPage(f.ctx)).Streams {
 				got = append(got, *s.StreamId)
 			}
 		}
@@ -105,17 +106,17 @@ func TestGetStreamSession(t *testing.T) {
 	made := f.channel(&ivs.CreateChannelInput{Name: aws.String("then"), RecordingConfigurationArn: rc.Arn})
 	arn := made.Channel.Arn
 	_, err := f.GetStreamSession(f.ctx, &ivs.GetStreamSessionInput{ChannelArn: arn})
-	fails(t, err, "ResourceNotFoundException")
+	apitest.Fails(t, err, "ResourceNotFoundException")
 
 	session := f.live(made, resource.Healthy)
 	video := resource.VideoConfiguration{Codec: "avc1.64001f", AVCLevel: "3.1", AVCProfile: "High", VideoWidth: 1280, VideoHeight: 720, TargetBitrate: 2_000_000, Track: "Track0"}
-	err = f.store.SetIngestConfiguration(f.ctx, session.StreamID,
-		&resource.IngestConfiguration{Video: &video}, &resource.IngestConfigurations{Video: []resource.VideoConfiguration{video}, Audio: []resource.AudioConfiguration{}})
+	err = f.store.SetInputConfiguration(f.ctx, session.StreamID,
+		&resource.InputConfiguration{Video: &video}, &resource.InputConfigurations{Video: []resource.VideoConfiguration{video}, Audio: []resource.AudioConfiguration{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, answer := f.post("GetStreamSession", `{"channelArn":"`+*arn+`"}`)
-	told := object(answer, "streamSession")
+	_, _, answer := f.Post("GetStreamSession", `{"channelArn":"`+*arn+`"}`)
+	told := apitest.Object(answer, "streamSession")
 	if _, has := told["endTime"]; has {
 		t.Errorf("a live session ended: %v", told)
 	}
@@ -132,7 +133,7 @@ func TestGetStreamSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []*string{nil, &session.StreamID} {
-		got := must[*ivs.GetStreamSessionOutput](t)(f.GetStreamSession(f.ctx, &ivs.GetStreamSessionInput{ChannelArn: arn, StreamId: id})).StreamSession
+		got := apitest.Must[*ivs.GetStreamSessionOutput](t)(f.GetStreamSession(f.ctx, &ivs.GetStreamSessionInput{ChannelArn: arn, StreamId: id})).StreamSession
 		if *got.StreamId != session.StreamID || got.EndTime == nil || got.EndTime.Nanosecond() != 0 || *got.Channel.Name != "then" ||
 			*got.Channel.PlaybackUrl != *made.Channel.PlaybackUrl || *got.Channel.IngestEndpoint != "ingest.test" || *got.Channel.Srt.Endpoint != "srt.test" ||
 			*got.RecordingConfiguration.Arn != *rc.Arn || *got.IngestConfiguration.Video.AvcProfile != "High" ||
@@ -151,7 +152,7 @@ func TestGetStreamSession(t *testing.T) {
 		}
 	}
 	_, err = f.GetStreamSession(f.ctx, &ivs.GetStreamSessionInput{ChannelArn: arn, StreamId: aws.String(resource.NewStreamID())})
-	fails(t, err, "ResourceNotFoundException")
+	apitest.Fails(t, err, "ResourceNotFoundException")
 }
 
 func TestListStreamSessions(t *testing.T) {
@@ -164,18 +165,18 @@ func TestListStreamSessions(t *testing.T) {
 	}
 	second := f.live(made, resource.Healthy)
 
-	_, _, answer := f.post("ListStreamSessions", `{"channelArn":"`+arn+`","maxResults":1}`)
+	_, _, answer := f.Post("ListStreamSessions", `{"channelArn":"`+arn+`","maxResults":1}`)
 	sessions, _ := answer["streamSessions"].([]any)
 	if len(sessions) != 1 {
 		t.Fatalf("listed %v", answer)
 	}
 	newest := sessions[0].(map[string]any)
-	if got := strings.Join(members(newest), " "); got != "hasErrorEvent startTime streamId" || newest["streamId"] != second.StreamID {
+	if got := strings.Join(apitest.Members(newest), " "); got != "hasErrorEvent startTime streamId" || newest["streamId"] != second.StreamID {
 		t.Errorf("the newest is %v", newest)
 	}
 	var ids []string
 	for p := ivs.NewListStreamSessionsPaginator(f, &ivs.ListStreamSessionsInput{ChannelArn: &arn, MaxResults: aws.Int32(1)}); p.HasMorePages(); {
-		for _, s := range must[*ivs.ListStreamSessionsOutput](t)(p.NextPage(f.ctx)).StreamSessions {
+		for _, s := range apitest.Must[*ivs.ListStreamSessionsOutput](t)(p.NextPage(f.ctx)).StreamSessions {
 			ids = append(ids, *s.StreamId)
 			if ended := *s.StreamId == first.StreamID; (s.EndTime != nil) != ended || s.HasErrorEvent != ended {
 				t.Errorf("listed %+v", s)
@@ -186,5 +187,5 @@ func TestListStreamSessions(t *testing.T) {
 		t.Errorf("listed %v", ids)
 	}
 	_, err := f.ListStreamSessions(f.ctx, &ivs.ListStreamSessionsInput{ChannelArn: aws.String(string(place.ARN(resource.KindChannel, "none")))})
-	fails(t, err, "ResourceNotFoundException")
+	apitest.Fails(t, err, "ResourceNotFoundException")
 }

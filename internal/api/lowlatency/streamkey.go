@@ -82,11 +82,11 @@ func (s *service) listStreamKeys(ctx context.Context, in *listStreamKeysRequest)
 	if err != nil {
 		return nil, err
 	}
-	return &listStreamKeysResponse{tell(keys, func(key *resource.StreamKey) streamKeySummary {
+	return &listStreamKeysResponse{api.Tell(keys, func(key *resource.StreamKey) streamKeySummary {
 		return streamKeySummary{key.ARN, key.ChannelARN, key.Tags}
 	}), next}, nil
 }
 
-func (s *service) deleteStreamKey(ctx context.Context, in *streamKeyRequest) (*none, error) {
+func (s *service) deleteStreamKey(ctx context.Context, in *streamKeyRequest) (*api.None, error) {
 	return nil, s.Store.DeleteStreamKey(ctx, in.ARN)
 }

@@ -1,4 +1,4 @@
-package lowlatency_test
+package apitest
 
 import (
 	"encoding/json"
@@ -43,10 +43,10 @@ func (c *constraints) value(p path, t reflect.Type, name string, text bool) {
 		t = t.Elem()
 	}
 	shape, known := c.shapes[name]
-	var types = map[string]any{"true or false": true, "a whole number": 7, "a string": "x", "a list": []any{}, "an object": map[string]any{}}
+	var types = map[string]any{"true or false": true, "a number": 7, "a string": "x", "a list": []any{}, "an object": map[string]any{}}
 	wrongTypes := func(right string) {
 		for name, v := range types {
-			if name != right && !text {
+			if !strings.HasSuffix(right, strings.TrimPrefix(name, "a ")) && !text {
 				c.refuses(p, "must be "+right, v)
 			}
 		}
@@ -65,6 +65,11 @@ func (c *constraints) value(p path, t reflect.Type, name string, text bool) {
 			c.refuses(p, "must be ", shape.Max+1, math.MaxInt)
 			c.takes(p, shape.Max)
 		}
+	case reflect.Float64:
+		wrongTypes("a number")
+		c.refuses(p, "must be a number", json.RawMessage("1e400"))
+		c.refuses(p, "must be ", float64(shape.Min)-0.001, -math.MaxFloat64, float64(shape.Max)+0.001, math.MaxFloat64)
+		c.takes(p, shape.Min, float64(shape.Min)+0.001, float64(shape.Max)-0.001, shape.Max)
 	case reflect.String:
 		wrongTypes("a string")
 		c.strings(shape, name, c.example(p).(string),
@@ -121,8 +126,11 @@ func (c *constraints) dictionary(p path, shape api.Shape, t reflect.Type) {
 		}
 		return m
 	}
-	c.takes(p, entries(shape.Min), entries(shape.Max))
-	c.refuses(p, "must have ", entries(shape.Max+1))
+	c.takes(p, entries(shape.Min))
+	if shape.Max > 0 {
+		c.takes(p, entries(shape.Max))
+		c.refuses(p, "must have ", entries(shape.Max+1))
+	}
 
 	key := "key"
 	c.strings(c.shapes[shape.Keys], shape.Keys, key,
@@ -156,11 +164,11 @@ func (c *constraints) strings(shape api.Shape, name, example string, refuse func
 	if shape.Max > 0 {
 		refuse("length must be ", pad(example, shape.Max+1, "a"))
 		longest := pad(example, shape.Max, "a")
-		if known, ok := examplesOfMaxLength[name]; ok {
+		if known, ok := c.Longest[name]; ok {
 			longest = known
 		}
 		if !matches(longest) || utf8.RuneCountInString(longest) != shape.Max {
-			c.Fatalf("%q is no %s of %d characters: write one into examplesOfMaxLength", longest, name, shape.Max)
+			c.Fatalf("%q is no %s of %d characters: write one into Longest", longest, name, shape.Max)
 		}
 		take(longest)
 		// A letter that is four bytes of UTF-8 and two units of UTF-16 is one.
@@ -173,12 +181,16 @@ func (c *constraints) strings(shape api.Shape, name, example string, refuse func
 		return
 	}
 	broken := 0
-	short := cut(example, max(0, shape.Max-1))
+	longest := shape.Max
+	if longest == 0 {
+		longest = math.MaxInt
+	}
+	short := cut(example, longest-1)
 	for _, v := range []string{
 		short + "*", short + "\n", short + "\x00", short + "\u00a0\u0301", "*" + short, "\n" + short,
 		example + "*", example + "\n", example + ":", example + "/x", "x" + example, example + " " + example, strings.ToUpper(example), "x",
 	} {
-		if n := utf8.RuneCountInString(v); !matches(v) && n >= shape.Min && n <= shape.Max {
+		if n := utf8.RuneCountInString(v); !matches(v) && n >= shape.Min && n <= longest {
 			refuse("must match ", v)
 			broken++
 		}
