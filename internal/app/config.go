@@ -26,8 +26,12 @@ type Config struct {
 	HTTPAddr  string `name:"http-addr" default:":7080" help:"Address of control API, playback and web pages."`
 	RTMPAddr  string `name:"rtmp-addr" default:":1935" help:"Address of RTMP."`
 	RTMPSAddr string `name:"rtmps-addr" default:":7443" help:"Address of TLS: RTMPS and HTTPS on one port."`
-	S3Addr    string `name:"s3-addr" default:"127.0.0.1:7082" help:"Address of the embedded S3 endpoint."`
-	AdminAddr string `name:"admin-addr" default:"127.0.0.1:7089" help:"Address of /metrics, /healthz, /readyz and pprof."`
+	// The UDP port of WebRTC is all of its media's, and TCP of the same number is
+	// for those whose network passes no UDP.
+	WebRTCAddr  string   `name:"webrtc-addr" default:":7081" help:"Address of WebRTC: UDP, and TCP on the same number."`
+	WebRTCHosts []string `name:"webrtc-hosts" placeholder:"HOST,..." help:"Host names and addresses at which WebRTC clients are told to reach the server, as behind NAT; those of the interfaces when not given."`
+	S3Addr      string   `name:"s3-addr" default:"127.0.0.1:7082" help:"Address of the embedded S3 endpoint."`
+	AdminAddr   string   `name:"admin-addr" default:"127.0.0.1:7089" help:"Address of /metrics, /healthz, /readyz and pprof."`
 
 	PublicHost string `name:"public-host" default:"localhost" help:"Host name in the URLs that the API returns."`
 	PublicURL  string `name:"public-url" placeholder:"URL" help:"Base of playback URLs, for use behind a proxy."`
@@ -55,6 +59,10 @@ type Config struct {
 	TranscodeEncoder  string `name:"transcode-encoder" default:"libx264:veryfast" help:"H.264 encoder of ffmpeg, with a preset behind a colon: libx264:veryfast, h264_nvenc:p4, h264_vaapi and the like."`
 	TranscodeCapacity int    `name:"transcode-capacity" default:"-1" placeholder:"STREAMS" help:"How many streams may be transcoded at once; 0: none, every channel delivers its source alone. As many as the processors can bear when not given."`
 	TranscodeOverflow string `name:"transcode-overflow" enum:"source,refuse" default:"source" help:"What becomes of a stream that is one too many to transcode: source delivers it as it is, refuse ends it."`
+
+	TURNURLs           []string `name:"turn-url" placeholder:"URL,..." help:"TURN servers that WebRTC clients are handed, such as turn:turn.example.com:3478?transport=udp."`
+	TURNSecret         string   `name:"turn-secret" placeholder:"SECRET" help:"Secret shared with the TURN servers, from which a participant's credentials are made (coturn: use-auth-secret). Other users of the machine can see flags: ANABRANCH_TURN_SECRET is better."`
+	StageMaxResolution string   `name:"stage-max-resolution" enum:"720p,1080p" default:"720p" help:"Largest picture that may be published to a stage: 720p or 1080p."`
 
 	LogFormat string `name:"log-format" enum:"text,json" default:"text" help:"Format of the log: text or json."`
 	LogLevel  string `name:"log-level" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -119,25 +127,43 @@ var (
 	regionPattern    = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	accountPattern   = regexp.MustCompile(`^[0-9]{12}$`)
 	accessKeyPattern = regexp.MustCompile(`^\w{3,128}$`)
+	turnPattern      = regexp.MustCompile(`^turns?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?$`) // RFC 7065 §3.1
 	encoderPattern   = regexp.MustCompile(`^[a-z0-9_]{1,32}(:[A-Za-z0-9_-]{1,32})?$`)
 )
 
 // maxLiveGrace bounds --live-grace.
 const maxLiveGrace = 24 * time.Hour
 
+// maxTURNURLs keeps the Link header that tells of them short.
+const maxTURNURLs = 8
+
 func (c *Config) validate() error {
 	for flag, addr := range map[string]string{
 		"http-addr": c.HTTPAddr, "rtmp-addr": c.RTMPAddr, "rtmps-addr": c.RTMPSAddr,
-		"s3-addr": c.S3Addr, "admin-addr": c.AdminAddr,
+		"webrtc-addr": c.WebRTCAddr, "s3-addr": c.S3Addr, "admin-addr": c.AdminAddr,
 	} {
 		if _, err := net.ResolveTCPAddr("tcp", addr); err != nil || addr == "" {
 			return fmt.Errorf("--%s: %q is not an address such as :7080 or 127.0.0.1:0", flag, addr)
 		}
 	}
+	for _, host := range c.WebRTCHosts {
+		if ip := net.ParseIP(host); !isHost(host) || ip.IsUnspecified() || ip.IsMulticast() {
+			return fmt.Errorf("--webrtc-hosts: %q is not a host name or address at which the server can be reached", host)
+		}
+	}
+	for _, turn := range c.TURNURLs {
+		if !turnPattern.MatchString(turn) {
+			return fmt.Errorf("--turn-url: %q is not a URL such as turn:turn.example.com:3478?transport=udp", turn)
+		}
+	}
 	switch {
+	case len(c.TURNURLs) > maxTURNURLs:
+		return fmt.Errorf("--turn-url: there are %d, and clients take %d at most", len(c.TURNURLs), maxTURNURLs)
+	case (len(c.TURNURLs) == 0) != (c.TURNSecret == ""):
+		return errors.New("--turn-url and --turn-secret: one needs the other")
 	case c.DataDir == "":
 		return errors.New("--data-dir: must not be empty")
-	case net.ParseIP(c.PublicHost) == nil && !hostPattern.MatchString(c.PublicHost):
+	case !isHost(c.PublicHost):
 		return fmt.Errorf("--public-host: %q is not a host name or IP address (no scheme, no port)", c.PublicHost)
 	case c.PublicURL != "" && !isBaseURL(c.PublicURL):
 		return fmt.Errorf("--public-url: %q is not an http or https URL such as https://live.example.com", c.PublicURL)
@@ -170,6 +196,9 @@ func (c *Config) validate() error {
 	}
 	return nil
 }
+
+// isHost says whether s is a host name or an IP address.
+func isHost(s string) bool { return net.ParseIP(s) != nil || hostPattern.MatchString(s) }
 
 // isBaseURL says whether paths can be put behind s.
 func isBaseURL(s string) bool {

@@ -46,8 +46,9 @@ const (
 	finalStop  = time.Second
 )
 
-// httpServer makes a server of h with time limits.
-func httpServer(h http.Handler, log *slog.Logger) *http.Server {
+// httpServer makes a server of h with time limits, whose connections conns
+// counts.
+func httpServer(h http.Handler, conns *connections, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -57,7 +58,7 @@ func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeByteTimeout},
 		ConnContext:       withConn,
-		ConnState:         bounded(maxConnections()),
+		ConnState:         conns.state,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
@@ -72,21 +73,28 @@ func maxConnections() int64 {
 	return int64(min(files.Cur/2, 1<<20))
 }
 
-// bounded is an [http.Server]'s ConnState that closes every connection beyond
-// the first most.
-func bounded(most int64) func(net.Conn, http.ConnState) {
-	var open atomic.Int64
-	return func(conn net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			if open.Add(1) > most {
-				conn.Close()
-			}
-		case http.StateClosed, http.StateHijacked:
-			open.Add(-1)
+// connections counts a server's open connections, and closes every one beyond
+// the first most. One that a handler has taken over counts until released is
+// called.
+type connections struct {
+	most int64
+	open atomic.Int64
+}
+
+// state is the [http.Server]'s ConnState.
+func (c *connections) state(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if c.open.Add(1) > c.most {
+			conn.Close()
 		}
+	case http.StateClosed:
+		c.open.Add(-1)
 	}
 }
+
+// released counts off a connection that was taken over and is closed.
+func (c *connections) released() { c.open.Add(-1) }
 
 // serveHTTP accepts on every listener until ctx ends, lets the requests under
 // way finish within seconds, and returns nil. It closes the listeners. The

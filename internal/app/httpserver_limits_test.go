@@ -28,7 +28,7 @@ func newLine(t *testing.T, c *certificate, h http.HandlerFunc) *line {
 			t.Error(err)
 		}
 	}}
-	server := httpServer(h, testLog(t))
+	server := httpServer(h, &connections{most: 10_000}, testLog(t))
 	p.start("HTTP", func(ctx context.Context) error { return serveHTTP(ctx, server, l.port.HTTP()) })
 	return l
 }

@@ -30,7 +30,7 @@ func TestServeHTTPFinishes(t *testing.T) {
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- serveHTTP(ctx, httpServer(mux, testLog(t)), ln) }()
+	go func() { ended <- serveHTTP(ctx, httpServer(mux, &connections{most: 100}, testLog(t)), ln) }()
 
 	answers := make(chan string, 2)
 	for _, path := range []string{"/quick", "/endless"} {

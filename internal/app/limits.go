@@ -21,19 +21,29 @@ var documented = func() Limits {
 	l := Limits{
 		"channels": 5000, "concurrent-streams": 100, "recording-configurations": 20, "ad-configurations": 20,
 		"playback-key-pairs": 3, "playback-restriction-policies": 3,
+		"stages": 1000, "public-keys": 3, "ingest-configurations": 100, "encoder-configurations": 20, "storage-configurations": 5,
 	}
 	for rate, operations := range map[int]string{
 		1: "InsertAdBreak",
 		2: "BatchStartViewerSessionRevocation",
 		3: "CreateRecordingConfiguration GetRecordingConfiguration ListRecordingConfigurations DeleteRecordingConfiguration " +
 			"ImportPlaybackKeyPair GetPlaybackKeyPair ListPlaybackKeyPairs DeletePlaybackKeyPair " +
-			"CreateAdConfiguration GetAdConfiguration ListAdConfigurations UpdateAdConfiguration DeleteAdConfiguration",
+			"CreateAdConfiguration GetAdConfiguration ListAdConfigurations UpdateAdConfiguration DeleteAdConfiguration " +
+			"ImportPublicKey GetPublicKey ListPublicKeys DeletePublicKey",
 		5: "CreateChannel GetChannel BatchGetChannel ListChannels UpdateChannel DeleteChannel " +
 			"CreateStreamKey GetStreamKey BatchGetStreamKey ListStreamKeys DeleteStreamKey " +
 			"GetStream ListStreams StopStream GetStreamSession ListStreamSessions " +
 			"CreatePlaybackRestrictionPolicy GetPlaybackRestrictionPolicy ListPlaybackRestrictionPolicies " +
-			"UpdatePlaybackRestrictionPolicy DeletePlaybackRestrictionPolicy",
+			"UpdatePlaybackRestrictionPolicy DeletePlaybackRestrictionPolicy " +
+			"CreateStage GetStage ListStages UpdateStage DeleteStage GetStageSession ListStageSessions " +
+			"GetParticipant ListParticipants ListParticipantEvents DisconnectParticipant " +
+			"StartParticipantReplication StopParticipantReplication ListParticipantReplicas " +
+			"CreateIngestConfiguration GetIngestConfiguration ListIngestConfigurations UpdateIngestConfiguration DeleteIngestConfiguration " +
+			"CreateEncoderConfiguration GetEncoderConfiguration ListEncoderConfigurations DeleteEncoderConfiguration " +
+			"CreateStorageConfiguration GetStorageConfiguration ListStorageConfigurations DeleteStorageConfiguration " +
+			"StartComposition GetComposition ListCompositions StopComposition",
 		10:  "StartViewerSessionRevocation ListTagsForResource TagResource UntagResource",
+		50:  "CreateParticipantToken",
 		155: "PutMetadata",
 	} {
 		for operation := range strings.FieldsSeq(operations) {
@@ -86,5 +96,10 @@ func (l Limits) quotas() store.Quotas {
 		PlaybackKeyPairs:            l["playback-key-pairs"],
 		PlaybackRestrictionPolicies: l["playback-restriction-policies"],
 		ConcurrentStreams:           l["concurrent-streams"],
+		Stages:                      l["stages"],
+		PublicKeys:                  l["public-keys"],
+		IngestConfigurations:        l["ingest-configurations"],
+		EncoderConfigurations:       l["encoder-configurations"],
+		StorageConfigurations:       l["storage-configurations"],
 	}
 }

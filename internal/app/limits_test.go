@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"anabranch/internal/api"
+	"anabranch/internal/api/lowlatency"
+	"anabranch/internal/api/realtime"
+	"anabranch/internal/api/tags"
 	"anabranch/internal/store"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,6 +25,7 @@ func TestLimits(t *testing.T) {
 	quotas := store.Quotas{
 		Channels: 5000, RecordingConfigurations: 20, AdConfigurations: 20, PlaybackKeyPairs: 3,
 		PlaybackRestrictionPolicies: 3, ConcurrentStreams: 100,
+		Stages: 1000, PublicKeys: 3, IngestConfigurations: 100, EncoderConfigurations: 20, StorageConfigurations: 5,
 	}
 	fewer := quotas
 	fewer.Channels = 50
@@ -30,9 +35,9 @@ func TestLimits(t *testing.T) {
 		rates  map[string]int // some of them
 		all    int            // how many there are
 	}{
-		{"aws", quotas, map[string]int{"CreateChannel": 5, "GetAdConfiguration": 3, "InsertAdBreak": 1, "TagResource": 10, "PutMetadata": 155}, 41},
-		{"aws, channels=50 , CreateChannel=20", fewer, map[string]int{"CreateChannel": 20, "GetChannel": 5}, 41},
-		{"channels=50,aws", quotas, nil, 41}, // the later one
+		{"aws", quotas, map[string]int{"CreateChannel": 5, "GetAdConfiguration": 3, "InsertAdBreak": 1, "TagResource": 10, "StopComposition": 5, "DeletePublicKey": 3, "CreateParticipantToken": 50, "PutMetadata": 155}, 77},
+		{"aws, channels=50 , CreateChannel=20", fewer, map[string]int{"CreateChannel": 20, "GetChannel": 5}, 77},
+		{"channels=50,aws", quotas, nil, 77}, // the later one
 		{"channels=50", store.Quotas{Channels: 50}, nil, 0},
 		{"GetStream=1,GetStream=0", store.Quotas{}, map[string]int{"GetStream": 0}, 1},
 		{"", store.Quotas{}, nil, 0},
@@ -48,6 +53,23 @@ func TestLimits(t *testing.T) {
 		if cfg.Limits.quotas() != tt.quotas || len(rates) != tt.all || !maps.Equal(some, tt.rates) && len(tt.rates) > 0 {
 			t.Errorf("%q: %+v and %d rates, among them %v", tt.text, cfg.Limits.quotas(), len(rates), some)
 		}
+	}
+}
+
+// Every operation of the models has a rate.
+func TestRates(t *testing.T) {
+	rates := documented.rates()
+	for _, service := range []api.Service{lowlatency.Service(lowlatency.Config{}), realtime.Service(realtime.Config{}), tags.Service(nil)} {
+		for _, o := range service.Operations {
+			name := o.Describe().Name
+			if rates[name] == 0 {
+				t.Errorf("%s has none", name)
+			}
+			delete(rates, name)
+		}
+	}
+	if len(rates) > 0 {
+		t.Errorf("there are rates of %v, which are no operations", rates)
 	}
 }
 

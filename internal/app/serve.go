@@ -16,7 +16,9 @@ import (
 
 	"anabranch/internal/api"
 	"anabranch/internal/api/lowlatency"
+	"anabranch/internal/api/realtime"
 	"anabranch/internal/api/recordings"
+	"anabranch/internal/api/tags"
 	"anabranch/internal/auth"
 	"anabranch/internal/broadcast"
 	"anabranch/internal/console"
@@ -67,6 +69,7 @@ type server struct {
 	// countries is nil without --geo-db.
 	countries *playback.Countries
 	rtmp      *ingest.RTMPServer
+	stages    stages
 	tlsPort   *tlsPort
 	http      *http.Server
 	admin     *admin
@@ -169,11 +172,15 @@ func (s *server) assemble(ctx context.Context) (err error) {
 			return fmt.Errorf("--geo-db: %w", err)
 		}
 	}
+	conns := &connections{most: maxConnections()}
+	if err := s.assembleStages(ctx, key, conns.released); err != nil {
+		return err
+	}
 	handler, err := s.handler(sealer)
 	if err != nil {
 		return err
 	}
-	s.http = httpServer(tellTLS(handler), s.log)
+	s.http = httpServer(tellTLS(handler), conns, s.log)
 	return nil
 }
 
@@ -224,6 +231,7 @@ func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
 		Store: s.store, Spool: s.recorder, Objects: s.objects, Sealer: sealer, Log: s.log,
 	})
 	shelf.Register(mux)
+	s.stages.signaling.Register(mux)
 	operations := api.New(api.Config{
 		Signatures: &auth.SigV4{Region: s.cfg.Region, Service: "ivs", Secret: s.keys.secret},
 		Log:        s.log, Rates: s.cfg.Limits.rates(),
@@ -234,7 +242,7 @@ func (s *server) handler(sealer *auth.Sealer) (http.Handler, error) {
 				PlaybackURL: func(channelID string) string { return s.publicURL + playbackPath(channelID) },
 			},
 			Store: gatedStore{s.store, s.gate}, OnAir: onAir{s.channels, s.views}, Sealer: sealer, ConfigurationCreated: s.checker.Poke,
-		}), shelf.Service()},
+		}), tags.Service(s.store), realtime.Service(s.stageOperations(sealer)), shelf.Service()},
 	})
 	mux.Handle("/", operations)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -261,7 +269,7 @@ func (o onAir) Viewers(channel resource.ARN) int { return o.views.Viewers(channe
 // is recorded, so the recorder outlives both.
 func (s *server) start(p *parts) {
 	p.start("admin endpoint", func(ctx context.Context) error {
-		return serveHTTP(ctx, httpServer(s.admin, s.log), s.sockets.admin)
+		return serveHTTP(ctx, httpServer(s.admin, &connections{most: maxConnections()}, s.log), s.sockets.admin)
 	})
 	if s.sockets.s3 != nil {
 		s.startObjectStore(p)
@@ -279,6 +287,7 @@ func (s *server) start(p *parts) {
 	if s.countries != nil {
 		p.start("countries", s.countries.Run)
 	}
+	s.startStages(p)
 	p.start("HTTP", func(ctx context.Context) error {
 		return serveHTTP(ctx, s.http, s.sockets.http, s.tlsPort.HTTP())
 	})
@@ -322,10 +331,10 @@ func (s *server) announce() error {
 	}
 	s.admin.ready.Store(true)
 	e := s.endpoints
-	s.log.Info("ready", "http", e.HTTP, "rtmp", e.RTMP, "rtmps", e.RTMPS, "s3", cmp.Or(e.S3, s.cfg.S3Endpoint), "admin", e.Admin,
+	s.log.Info("ready", "http", e.HTTP, "rtmp", e.RTMP, "rtmps", e.RTMPS, "webrtc", e.WebRTC, "s3", cmp.Or(e.S3, s.cfg.S3Endpoint), "admin", e.Admin,
 		"data", s.dir.path, "version", Version())
 	if s.credentials.file != "" {
-		use := fmt.Sprintf("export AWS_SHARED_CREDENTIALS_FILE=%s AWS_REGION=%s AWS_DEFAULT_REGION=%[2]s AWS_ENDPOINT_URL_IVS=http://%[3]s",
+		use := fmt.Sprintf("export AWS_SHARED_CREDENTIALS_FILE=%s AWS_REGION=%s AWS_DEFAULT_REGION=%[2]s AWS_ENDPOINT_URL_IVS=http://%[3]s AWS_ENDPOINT_URL_IVS_REALTIME=http://%[3]s",
 			s.credentials.file, s.cfg.Region, e.HTTP)
 		if e.S3 != "" {
 			use += " AWS_ENDPOINT_URL_S3=http://" + e.S3
@@ -345,27 +354,35 @@ func (s *server) removeEndpoints() error {
 	return nil
 }
 
-// sessionsKept is how long stream sessions are kept, as on AWS.
+// sessionsKept is how long the sessions of channels and stages are kept, as on
+// AWS those of channels are.
 const sessionsKept = 60 * 24 * time.Hour
 
-// janitor removes old stream sessions, once a day.
+// janitor removes what is old, once a day.
 func (s *server) janitor(ctx context.Context) error {
 	day := time.NewTicker(24 * time.Hour)
 	defer day.Stop()
 	for {
-		n, err := s.store.DeleteOldSessions(ctx, time.Now().Add(-sessionsKept))
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			s.log.Error("old stream sessions cannot be removed", "error", err)
-		case n > 0:
-			s.log.Info("old stream sessions removed", "sessions", n)
-		}
+		now := time.Now()
+		s.remove(ctx, "old stream sessions", s.store.DeleteOldSessions, now.Add(-sessionsKept))
+		s.remove(ctx, "old stage sessions", s.store.DeleteOldStageSessions, now.Add(-sessionsKept))
+		s.remove(ctx, "disconnected participants whose tokens have expired", s.store.DeleteOldKills, now.Add(-24*time.Hour)) // clocks are set back at times
 		select {
 		case <-day.C:
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// remove removes what is from before a time.
+func (s *server) remove(ctx context.Context, what string, old func(context.Context, time.Time) (int, error), before time.Time) {
+	n, err := old(ctx, before)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		s.log.Error(what+" cannot be removed", "error", err)
+	case n > 0:
+		s.log.Info(what+" removed", "number", n)
 	}
 }

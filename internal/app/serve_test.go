@@ -19,7 +19,7 @@ import (
 func startServer(t *testing.T, dir string, args ...string) (s *server, stop func()) {
 	t.Helper()
 	cfg, err := parse(t, append(args, "--transcode-capacity", "0", "--data-dir", dir, "--http-addr", "127.0.0.1:0", "--rtmp-addr", "127.0.0.1:0",
-		"--rtmps-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")...)
+		"--rtmps-addr", "127.0.0.1:0", "--webrtc-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestServe(t *testing.T) {
 	if err := json.Unmarshal(content, &at); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"http", "rtmp", "rtmps", "s3", "admin"} {
+	for _, name := range []string{"http", "rtmp", "rtmps", "webrtc", "s3", "admin"} {
 		if _, port, err := net.SplitHostPort(at[name]); err != nil || port == "0" {
 			t.Errorf("endpoints.json: %s is at %q", name, at[name])
 		}
@@ -148,7 +148,7 @@ func TestServeFailsReadably(t *testing.T) {
 	defer busy.Close()
 	dir := filepath.Join(t.TempDir(), "data")
 	cfg, err := parse(t, "--data-dir", dir, "--http-addr", "127.0.0.1:0", "--rtmp-addr", busy.Addr().String(),
-		"--rtmps-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
+		"--rtmps-addr", "127.0.0.1:0", "--webrtc-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func startTLSPort(t *testing.T) string {
 			t.Error("a request over TLS has no TLS state")
 		}
 		io.WriteString(w, r.Proto)
-	})), testLog(t))
+	})), &connections{most: 100}, testLog(t))
 
 	p := newParts(t.Context())
 	p.start("TLS port", port.Run)

@@ -56,7 +56,11 @@ func (c *cache) add(p *packet, number uint64) bool {
 	if p.key && (!c.keyed || c.first(c.key) == nil || c.first(c.key).timestamp != p.timestamp) {
 		c.keyed, c.key = true, c.head
 	}
-	c.arrivals[c.head%uint64(len(c.arrivals))] = p
+	place := &c.arrivals[c.head%uint64(len(c.arrivals))]
+	if old := *place; old != nil && c.at(old.number) == old {
+		c.numbers[old.number%uint64(len(c.numbers))] = nil
+	}
+	*place = p
 	c.head++
 	return true
 }

@@ -74,11 +74,12 @@ func (e *Engine) check(from path, b []byte, now time.Time) {
 	if err != nil {
 		return
 	}
-	e.send(from, answer.Raw)
-	s.lastHeard.Store(now.UnixNano())
-	if e.nominate(s, is, from, m.Contains(stun.AttrUseCandidate), now) {
-		s.startDTLS()
+	if !e.nominate(s, is, from, m.Contains(stun.AttrUseCandidate), now) {
+		return
 	}
+	s.lastHeard.Store(now.UnixNano())
+	e.send(from, answer.Raw)
+	s.startDTLS()
 }
 
 // iceSession finds the session that a user name's first half is of.
@@ -112,8 +113,8 @@ func (e *Engine) sessionOn(p path) *Session {
 // nominate notes that an authentic check came on a path, and sends there from now on
 // when the client nominates it, or when there is no other way yet. The newest
 // nomination counts: a client that changes networks says so with it. But one that
-// keeps both UDP and TCP open is sent to by UDP. It reports whether there is a way
-// to the client.
+// keeps both UDP and TCP open is sent to by UDP. It reports false when the
+// session has ended.
 func (e *Engine) nominate(s *Session, is iceSession, p path, nominated bool, now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

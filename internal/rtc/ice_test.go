@@ -119,6 +119,35 @@ func TestChecks(t *testing.T) {
 	}
 }
 
+// One socket serves both families; clients are told the address they have.
+func TestBothFamilies(t *testing.T) {
+	e := listen(t, func(c *Config) {
+		c.UDP.Close()
+		var err error
+		if c.UDP, err = net.ListenPacket("udp", ":0"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s := opened(t, e)
+	local := s.ice.present.local
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		c, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.ParseIP(host), Port: int(e.hosts.udpPort)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sendTo(t, c, checkOf(t, local.ufrag+":abcd", local.pwd, useCandidate))
+		m := answered(t, c)
+		var mapped stun.XORMappedAddress
+		if err := mapped.GetFrom(&m); err != nil || !mapped.IP.Equal(net.ParseIP(host)) {
+			t.Errorf("%s is told %v, %v", host, mapped, err)
+		}
+		if got := s.path.Load(); got.addr.Addr().String() != host {
+			t.Errorf("sends to %v", got.addr)
+		}
+	}
+}
+
 // The server sends where the newest nomination came from; UDP goes before TCP.
 func TestNomination(t *testing.T) {
 	udp := []path{{addr: netip.MustParseAddrPort("192.0.2.1:1")}, {addr: netip.MustParseAddrPort("192.0.2.1:2")}}
@@ -136,6 +165,7 @@ func TestNomination(t *testing.T) {
 		{"the first way there is, until one is nominated", []step{{0, udp[0], false, udp[0]}, {0, udp[1], false, udp[0]}, {0, udp[1], true, udp[1]}}},
 		{"the newest nomination", []step{{0, udp[0], true, udp[0]}, {0, udp[1], true, udp[1]}, {0, udp[0], false, udp[1]}, {0, udp[0], true, udp[0]}}},
 		{"UDP rather than TCP", []step{{0, tcp, true, tcp}, {0, udp[0], true, udp[0]}, {0, tcp, true, udp[0]}}},
+		{"UDP that is heard of", []step{{0, udp[0], true, udp[0]}, {udpSilence, udp[0], false, udp[0]}, {time.Second, tcp, true, udp[0]}}},
 		{"TCP when UDP is silent", []step{{0, udp[0], true, udp[0]}, {udpSilence, tcp, true, udp[0]}, {time.Millisecond, tcp, true, tcp}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

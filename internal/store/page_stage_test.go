@@ -160,31 +160,38 @@ func TestStageReadsUseIndexes(t *testing.T) {
 	session := f.join(st, "a")
 	page := resource.Page{Size: 100, After: "5"}
 	in := resource.ParticipantFilter{Stage: st.ARN, SessionID: session.ID}
-	filtered := func(narrow func(*resource.ParticipantFilter)) func(s *Store) {
-		filter := in
-		narrow(&filter)
-		return func(s *Store) { s.ListParticipants(ctx, filter, page) }
+	for index, narrow := range map[string]func(*resource.ParticipantFilter){
+		"participants_session":   func(*resource.ParticipantFilter) {},
+		"participants_user":      func(f *resource.ParticipantFilter) { f.UserID = "ana" },
+		"participants_published": func(f *resource.ParticipantFilter) { f.Published = new(true) },
+		"participants_state":     func(f *resource.ParticipantFilter) { f.State = resource.Connected },
+		"participants_recording": func(f *resource.ParticipantFilter) { f.RecordingState = resource.ParticipantRecordingActive },
+	} {
+		t.Run("ListParticipants by "+index, func(t *testing.T) {
+			q := &queries{}
+			filter := in
+			narrow(&filter)
+			if _, _, err := (&Store{reader: f.reader.WithQueryHook(q)}).ListParticipants(ctx, filter, page); err != nil {
+				t.Fatal(err)
+			}
+			f.wantIndexes(t, q, index)
+		})
 	}
 	for name, read := range map[string]func(s *Store){
-		"Stage":                         func(s *Store) { s.Stage(ctx, st.ARN) },
-		"StageByID":                     func(s *Store) { s.StageByID(ctx, st.ID()) },
-		"ListStages":                    func(s *Store) { s.ListStages(ctx, page) },
-		"StageSession":                  func(s *Store) { s.StageSession(ctx, st.ARN, session.ID) },
-		"ListStageSessions":             func(s *Store) { s.ListStageSessions(ctx, st.ARN, page) },
-		"ActiveStageSessions":           func(s *Store) { s.ActiveStageSessions(ctx) },
-		"Participant":                   func(s *Store) { s.Participant(ctx, st.ARN, session.ID, "a") },
-		"ListParticipants":              func(s *Store) { s.ListParticipants(ctx, in, page) },
-		"ListParticipants by user":      filtered(func(f *resource.ParticipantFilter) { f.UserID = "ana" }),
-		"ListParticipants by published": filtered(func(f *resource.ParticipantFilter) { f.Published = new(true) }),
-		"ListParticipants by state":     filtered(func(f *resource.ParticipantFilter) { f.State = resource.Connected }),
-		"ListParticipants by recording": filtered(func(f *resource.ParticipantFilter) { f.RecordingState = "ACTIVE" }),
-		"ListParticipantEvents":         func(s *Store) { s.ListParticipantEvents(ctx, st.ARN, session.ID, "a", page) },
-		"ParticipantKilled":             func(s *Store) { s.ParticipantKilled(ctx, st.ARN, "a") },
-		"PublicKey":                     func(s *Store) { s.PublicKey(ctx, "a") },
-		"ListPublicKeys":                func(s *Store) { s.ListPublicKeys(ctx, page) },
-		"ListEncoderConfigurations":     func(s *Store) { s.ListEncoderConfigurations(ctx, page) },
-		"ListStorageConfigurations":     func(s *Store) { s.ListStorageConfigurations(ctx, page) },
-		"ListIngestConfigurations":      func(s *Store) { s.ListIngestConfigurations(ctx, resource.IngestConfigurationFilter{}, page) },
+		"Stage":                     func(s *Store) { s.Stage(ctx, st.ARN) },
+		"StageByID":                 func(s *Store) { s.StageByID(ctx, st.ID()) },
+		"ListStages":                func(s *Store) { s.ListStages(ctx, page) },
+		"StageSession":              func(s *Store) { s.StageSession(ctx, st.ARN, session.ID) },
+		"ListStageSessions":         func(s *Store) { s.ListStageSessions(ctx, st.ARN, page) },
+		"ActiveStageSessions":       func(s *Store) { s.ActiveStageSessions(ctx) },
+		"Participant":               func(s *Store) { s.Participant(ctx, st.ARN, session.ID, "a") },
+		"ListParticipantEvents":     func(s *Store) { s.ListParticipantEvents(ctx, st.ARN, session.ID, "a", page) },
+		"ParticipantKilled":         func(s *Store) { s.ParticipantKilled(ctx, st.ARN, "a") },
+		"PublicKey":                 func(s *Store) { s.PublicKey(ctx, "a") },
+		"ListPublicKeys":            func(s *Store) { s.ListPublicKeys(ctx, page) },
+		"ListEncoderConfigurations": func(s *Store) { s.ListEncoderConfigurations(ctx, page) },
+		"ListStorageConfigurations": func(s *Store) { s.ListStorageConfigurations(ctx, page) },
+		"ListIngestConfigurations":  func(s *Store) { s.ListIngestConfigurations(ctx, resource.IngestConfigurationFilter{}, page) },
 		"ListIngestConfigurations, at": func(s *Store) {
 			s.ListIngestConfigurations(ctx, resource.IngestConfigurationFilter{StageARN: "a"}, page)
 		},

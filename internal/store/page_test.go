@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -349,8 +350,9 @@ func TestReadsUseIndexes(t *testing.T) {
 	}
 }
 
-// wantIndexes checks that what was asked goes by indexes.
-func (f *fixture) wantIndexes(t *testing.T, q *queries) {
+// wantIndexes checks that what was asked goes by indexes, and each by those
+// named.
+func (f *fixture) wantIndexes(t *testing.T, q *queries, named ...string) {
 	t.Helper()
 	for _, asked := range q.asked {
 		var plan []struct {
@@ -358,6 +360,11 @@ func (f *fixture) wantIndexes(t *testing.T, q *queries) {
 			Detail              string
 		}
 		f.must(f.reader.NewRaw("EXPLAIN QUERY PLAN "+asked).Scan(f.t.Context(), &plan))
+		for _, index := range named {
+			if !strings.Contains(fmt.Sprint(plan), " "+index+" ") {
+				t.Errorf("%s\ngoes not by %s: %v", asked, index, plan)
+			}
+		}
 		for _, step := range plan {
 			if scans(step.Detail) || strings.Contains(step.Detail, "TEMP B-TREE") {
 				t.Errorf("%s\nplan: %v", asked, plan)
