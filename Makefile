@@ -8,8 +8,9 @@ COMMIT       ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 LDFLAGS = -X anabranch/internal/app.version=$(VERSION) -X anabranch/internal/app.commit=$(COMMIT)
 
-# The pages that play embed PLAYER; the tests drive Chromium with what BROWSER marks, and call the API with what SDK does.
+# The pages that play embed PLAYER, that of stages embeds CLIENT; the tests drive Chromium with what BROWSER marks, and call the API with what SDK does.
 PLAYER  = internal/console/assets/vendor/hls.min.js
+CLIENT  = internal/console/assets/vendor/stage/index.js
 BROWSER = e2e/browser/node_modules/.package-lock.json
 SDK     = e2e/sdk/node_modules/.package-lock.json
 
@@ -18,7 +19,7 @@ help: ## lists the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-7s %s\n", $$1, $$2 }'
 
 .PHONY: build
-build: $(PLAYER) ## builds bin/anabranch
+build: $(PLAYER) $(CLIENT) ## builds bin/anabranch
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/anabranch ./cmd/anabranch
 
 .PHONY: demo
@@ -26,7 +27,7 @@ demo: ffmpeg build ## shows a moving picture in the browser, a drop, the return,
 	bin/anabranch demo --log-level=warn
 
 .PHONY: test
-test: ffmpeg $(PLAYER) ## vets the code and runs its tests, with the race detector
+test: ffmpeg $(PLAYER) $(CLIENT) ## vets the code and runs its tests, with the race detector
 	@script/ensure gcc
 	go vet -race ./...
 	go test -race ./internal/... ./cmd/...
@@ -44,11 +45,11 @@ bench: ffmpeg build $(BROWSER) ## measures what streams and viewers cost, and de
 	ANABRANCH=$(CURDIR)/bin/anabranch BENCHTIME=$(BENCHTIME) go test -run '^$$' -bench . -benchtime 1x -timeout 1h ./e2e
 
 .PHONY: lint
-lint: $(PLAYER) ## runs golangci-lint, see .golangci.yml
+lint: $(PLAYER) $(CLIENT) ## runs golangci-lint, see .golangci.yml
 	go run $(GOLANGCI_LINT) run ./...
 
 .PHONY: fuzz
-fuzz: $(PLAYER) ## runs every fuzzer, FUZZTIME=20s each
+fuzz: $(PLAYER) $(CLIENT) ## runs every fuzzer, FUZZTIME=20s each
 	@set -e; for package in $$(go list ./internal/...); do \
 		for fuzzer in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "$$package $$fuzzer"; \
@@ -58,7 +59,7 @@ fuzz: $(PLAYER) ## runs every fuzzer, FUZZTIME=20s each
 
 .PHONY: clean
 clean: ## removes what was built; recordings and databases stay
-	rm -rf bin internal/console/assets/vendor internal/console/node_modules e2e/browser/node_modules e2e/sdk/node_modules
+	rm -rf bin web/dist web/node_modules internal/console/assets/vendor internal/console/node_modules e2e/browser/node_modules e2e/sdk/node_modules
 
 .PHONY: ffmpeg
 ffmpeg:
@@ -69,6 +70,14 @@ $(PLAYER): internal/console/package.json internal/console/package-lock.json
 	npm ci --prefix internal/console --no-audit --no-fund
 	mkdir -p $(@D)
 	cp internal/console/node_modules/hls.js/dist/$(@F) $@
+
+$(CLIENT): web/package.json web/package-lock.json web/tsconfig.json $(wildcard web/src/*.ts)
+	@script/ensure npm
+	npm ci --prefix web --no-audit --no-fund
+	rm -rf web/dist $(@D)
+	npm run --prefix web build
+	mkdir -p $(@D)
+	cp web/dist/*.js $(@D)
 
 $(BROWSER) $(SDK): e2e/%/node_modules/.package-lock.json: e2e/%/package.json e2e/%/package-lock.json
 	@script/ensure npm

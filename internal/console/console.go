@@ -3,12 +3,14 @@
 //	/                     where to go from here
 //	/watch/<channel id>   the page that plays a channel
 //	/recordings           the page that lists and plays recordings
+//	/stage/<stage id>     the page that joins a stage, with ?token=<participant token>
 //	/assets/<file>        what the pages are made of
 //	/clock                the server's clock, to measure latency by
 //
-// Pages are plain files in assets, embedded as they are. The one library,
-// hls.js, is put into assets/vendor by "make build"; without it the server
-// still builds, and the pages that play say what is missing.
+// Pages are plain files in assets, embedded as they are. Two libraries, hls.js
+// and the project's own client of stages, are put into assets/vendor by "make
+// build"; without them the server still builds, and the pages say what is
+// missing.
 package console
 
 import (
@@ -30,8 +32,12 @@ import (
 //go:embed all:assets
 var embedded embed.FS
 
-// hlsJS is where the build puts the player library, below assets.
-const hlsJS = "vendor/hls.min.js"
+// Where the build puts the player library, and the first module of the client
+// of stages, below assets.
+const (
+	hlsJS   = "vendor/hls.min.js"
+	stageJS = "vendor/stage/index.js"
+)
 
 // Config is what a Server is made of.
 type Config struct {
@@ -41,7 +47,7 @@ type Config struct {
 	// Region is what the page of recordings signs its calls of the API for.
 	Region string
 	// HTTPSPort is where the same pages are over TLS: elsewhere than on
-	// localhost, browsers sign nothing for a page in the clear.
+	// localhost, browsers neither sign nor give a camera to a page in the clear.
 	HTTPSPort string
 }
 
@@ -50,6 +56,7 @@ type Server struct {
 	Config
 	index      []byte
 	watch      *template.Template
+	stage      *template.Template
 	recordings []byte
 	assets     map[string]asset
 }
@@ -93,6 +100,9 @@ func newServer(cfg Config, files fs.FS) (*Server, error) {
 	if s.watch, err = template.ParseFS(files, "watch.html"); err != nil {
 		return nil, fmt.Errorf("parse watch page: %w", err)
 	}
+	if s.stage, err = template.ParseFS(files, "stage.html"); err != nil {
+		return nil, fmt.Errorf("parse stage page: %w", err)
+	}
 	if s.recordings, err = s.recordingsPage(files); err != nil {
 		return nil, fmt.Errorf("make page of recordings: %w", err)
 	}
@@ -107,23 +117,36 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { page(w, r, s.index) })
 	mux.HandleFunc("GET /watch/{channel}", s.player)
 	mux.HandleFunc("GET /recordings", func(w http.ResponseWriter, r *http.Request) { page(w, r, s.recordings) })
+	mux.HandleFunc("GET /stage/{stage}", s.room)
 	mux.HandleFunc("GET /assets/{file...}", s.file)
 	mux.HandleFunc("GET /clock", clock)
 }
 
-// channelID is the form of a resource id.
-var channelID = regexp.MustCompile(`^[a-zA-Z0-9-]{1,64}$`)
+// resourceID is the form of a resource's id.
+var resourceID = regexp.MustCompile(`^[a-zA-Z0-9-]{1,64}$`)
 
 // policy lets the page run and load only what comes from here. hls.js plays
 // from blobs, runs its worker from one, and begins text tracks as data.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'%s; " +
 	"media-src 'self' blob: data:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+
+// host is the form of a host with a port or without.
+var host = regexp.MustCompile(`^([a-zA-Z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?$`)
+
+// policyFor names the WebSockets of the server, which was asked for as a host:
+// not every browser counts them to 'self'.
+func policyFor(name string) string {
+	if !host.MatchString(name) {
+		return fmt.Sprintf(policy, "")
+	}
+	return fmt.Sprintf(policy, " ws://"+name+" wss://"+name)
+}
 
 // player answers with the page of a channel, whether there is such a channel or
 // not: the page goes on looking for it.
 func (s *Server) player(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("channel")
-	if !channelID.MatchString(id) {
+	if !resourceID.MatchString(id) {
 		http.NotFound(w, r)
 		return
 	}
@@ -153,13 +176,32 @@ func (s *Server) recordingsPage(files fs.FS) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (s *Server) hasHLS() bool { _, ok := s.assets[hlsJS]; return ok }
+func (s *Server) hasHLS() bool { return s.has(hlsJS) }
+
+func (s *Server) has(name string) bool { _, ok := s.assets[name]; return ok }
+
+// room answers with the page of a stage, whether there is such a stage or not.
+// The token in the address is for the page's script alone.
+func (s *Server) room(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("stage")
+	if !resourceID.MatchString(id) {
+		http.NotFound(w, r)
+		return
+	}
+	var b bytes.Buffer
+	err := s.stage.Execute(&b, map[string]any{"Stage": id, "HTTPSPort": s.HTTPSPort, "Library": s.has(stageJS)})
+	if err != nil {
+		http.Error(w, "page cannot be made", http.StatusInternalServerError)
+		return
+	}
+	page(w, r, b.Bytes())
+}
 
 // page answers with a page.
 func page(w http.ResponseWriter, r *http.Request, content []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", policyFor(r.Host))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")

@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,8 +22,8 @@ func playbackPath(id string) string {
 	return "/api/video/v1/us-east-1.123456789012.channel." + id + ".m3u8"
 }
 
-// files are the assets, with the player library or without it.
-func files(t *testing.T, withHLS bool) fs.FS {
+// files are the assets, with the libraries or without them.
+func files(t *testing.T, withLibraries bool) fs.FS {
 	t.Helper()
 	sub, err := fs.Sub(embedded, "assets")
 	if err != nil {
@@ -39,15 +41,16 @@ func files(t *testing.T, withHLS bool) fs.FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if withHLS {
+	if withLibraries {
 		all[hlsJS] = &fstest.MapFile{Data: []byte("var Hls;")}
+		all[stageJS] = &fstest.MapFile{Data: []byte("export class Stage {}")}
 	}
 	return all
 }
 
-func serve(t *testing.T, withHLS bool) *http.ServeMux {
+func serve(t *testing.T, withLibraries bool) *http.ServeMux {
 	t.Helper()
-	s, err := newServer(Config{PlaybackPath: playbackPath, Region: "eu-west-1", HTTPSPort: "7443"}, files(t, withHLS))
+	s, err := newServer(Config{PlaybackPath: playbackPath, Region: "eu-west-1", HTTPSPort: "7443"}, files(t, withLibraries))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +109,47 @@ func TestRecordingsPage(t *testing.T) {
 	}
 }
 
+func TestStagePage(t *testing.T) {
+	const token = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJtZSJ9.c2ln"
+	for _, withLibraries := range []bool{true, false} {
+		res, text := get(t, serve(t, withLibraries), "/stage/Qw3rTy7uIoP1?token="+token)
+		if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("%s %v", res.Status, res.Header)
+		}
+		for _, want := range []string{`data-stage="Qw3rTy7uIoP1"`, `data-https-port="7443"`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %s in\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, token) {
+			t.Errorf("the token is in\n%s", text)
+		}
+		if strings.Contains(text, "stage/page.js") != withLibraries || strings.Contains(text, "make build") == withLibraries {
+			t.Errorf("with the library: %v\n%s", withLibraries, text)
+		}
+		checkPage(t, res, text)
+	}
+}
+
+// Pages may open WebSockets to where they came from, and nowhere else.
+func TestPolicyOfSockets(t *testing.T) {
+	for _, tt := range []struct{ host, want string }{
+		{"example.com", "connect-src 'self' ws://example.com wss://example.com;"},
+		{"127.0.0.1:7080", "connect-src 'self' ws://127.0.0.1:7080 wss://127.0.0.1:7080;"},
+		{"[::1]:7080", "connect-src 'self' ws://[::1]:7080 wss://[::1]:7080;"},
+		{"", "connect-src 'self';"},
+		{"a b", "connect-src 'self';"},
+		{"a;script-src *", "connect-src 'self';"},
+		{"*", "connect-src 'self';"},
+		{"a:7080 *", "connect-src 'self';"},
+		{"a\n", "connect-src 'self';"},
+	} {
+		if policy := policyFor(tt.host); !strings.Contains(policy, tt.want) {
+			t.Errorf("%q: %s", tt.host, policy)
+		}
+	}
+}
+
 // checkPage checks what holds for every page: its policy allows only what comes
 // from here, no form is sent anywhere, and there is no code or style in it.
 func checkPage(t *testing.T, res *http.Response, text string) {
@@ -127,7 +171,7 @@ func checkPage(t *testing.T, res *http.Response, text string) {
 // Whatever a page or a module loads is there, too.
 func TestLinks(t *testing.T) {
 	mux := serve(t, true)
-	links := regexp.MustCompile(`(?:src|href)="((?:\.\./)?assets/[^"]+)"|from '(\./[^']+)'`)
+	links := regexp.MustCompile(`(?:src|href)="((?:\.\./)?assets/[^"]+)"|from '(\.\.?/[^']+)'`)
 	seen := map[string]bool{}
 	var visit func(target string)
 	visit = func(target string) {
@@ -147,20 +191,42 @@ func TestLinks(t *testing.T) {
 	visit("/")
 	visit("/watch/abc")
 	visit("/recordings")
-	if n := len(seen); n < 15 {
+	visit("/stage/abc")
+	if n := len(seen); n < 21 {
 		t.Errorf("only %d files: %v", n, seen)
 	}
 }
 
-// What modules compute is tested without a browser, by Node.
+// What modules compute is tested without a browser, by Node; the client of
+// stages, as it was built, too.
 func TestModules(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("there is no node")
 	}
-	if out, err := exec.CommandContext(t.Context(), node, "--test", "modules_test.mjs").CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	run := func(t *testing.T, dir string, tests ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), node, append([]string{"--test"}, tests...)...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
+	t.Run("pages", func(t *testing.T) { run(t, ".", "modules_test.mjs") })
+	t.Run("client", func(t *testing.T) {
+		const dir = "../../web"
+		if _, err := os.Stat(filepath.Join(dir, "dist", "index.js")); err != nil {
+			t.Skip("the client of stages was not built")
+		}
+		tests, err := filepath.Glob(filepath.Join(dir, "test", "*.test.mjs"))
+		if err != nil || len(tests) < 2 {
+			t.Fatalf("%v, %v", tests, err)
+		}
+		for i := range tests {
+			tests[i] = filepath.Join("test", filepath.Base(tests[i]))
+		}
+		run(t, dir, tests...)
+	})
 }
 
 func TestNoSuchPage(t *testing.T) {
@@ -169,6 +235,7 @@ func TestNoSuchPage(t *testing.T) {
 		"/watch/", "/watch/a.b", "/watch/%3Cscript%3E", "/watch/a%2fb", "/watch/" + strings.Repeat("a", 65),
 		"/assets/", "/assets/watch.html", "/assets/vendor", "/assets/..%2fconsole.go", "/assets/vendor/hls.js", "/assets/%00",
 		"/recordings/", "/assets/recordings.html", "/assets/recordings",
+		"/stage/", "/stage/a.b", "/stage/%3Cscript%3E", "/stage/" + strings.Repeat("a", 65), "/assets/stage.html", "/assets/vendor/stage",
 	} {
 		if res, _ := get(t, mux, target); res.StatusCode != 404 {
 			t.Errorf("%s: %s", target, res.Status)
@@ -180,6 +247,7 @@ func TestAssets(t *testing.T) {
 	mux := serve(t, true)
 	for name, contentType := range map[string]string{
 		"watch.js": "javascript", "watch.css": "text/css", "recordings/page.js": "javascript", "icon.svg": "image/svg+xml", "vendor/hls.min.js": "javascript",
+		"stage/page.js": "javascript", "stage.css": "text/css", "vendor/stage/index.js": "javascript",
 	} {
 		res, text := get(t, mux, "/assets/"+name)
 		if res.StatusCode != 200 || text == "" || !strings.Contains(res.Header.Get("Content-Type"), contentType) {

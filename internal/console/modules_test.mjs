@@ -1,4 +1,4 @@
-// Tests what the page of recordings is made of, where no page is needed:
+// Tests what the pages of recordings and of stages are made of, where no page is needed:
 //
 //   node --test modules_test.mjs
 import assert from 'node:assert/strict';
@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { canonicalQuery, sign } from './assets/recordings/sigv4.js';
 import { Timeline } from './assets/recordings/timeline.js';
 import { clockOf, lengthOf, tellJoin, timeOf, utcOf } from './assets/recordings/words.js';
+import { deviceProblem, layoutOf, nameOf, rateOf, reasonOf, refusalOf, statsOf, watchersOf } from './assets/stage/words.js';
 
 // AWS's own examples: get-vanilla, get-vanilla-query-order-value and
 // get-vanilla-query-unreserved of its test suite of signatures.
@@ -95,4 +96,43 @@ test('words', () => {
   assert.equal(tellJoin({ left, back: left + 9000 }), `left at ${timeOf(left)}, back 9 s later`);
   assert.equal(tellJoin({ left, back: left + 200 }), `left at ${timeOf(left)}, back at once`);
   assert.equal(tellJoin({ left: NaN, back: NaN }), 'a join, at unknown times');
+});
+
+test('what the page of a stage says', () => {
+  for (const [rate, want] of [[0, '0 kbit/s'], [64_400, '64 kbit/s'], [999_400, '999 kbit/s'], [999_500, '1.0 Mbit/s'], [2_460_000, '2.5 Mbit/s']]) {
+    assert.equal(rateOf(rate), want);
+  }
+  const stats = { width: 1280, height: 720, framesPerSecond: 29.97, bitrate: 1_200_000, loss: 0.0123, roundTrip: 0.0124 };
+  assert.equal(statsOf(stats), '1280 × 720 · 30/s · 1.2 Mbit/s · 1.2 % lost · 12 ms');
+  assert.equal(statsOf(stats, true), '1280 × 720 · 1.2 Mbit/s · 1.2 % lost');
+  assert.equal(statsOf({ ...stats, width: 0, roundTrip: null }), '1.2 Mbit/s · 1.2 % lost');
+  for (const [error, want] of [
+    [{ code: 'REFUSED', status: 401, message: 'token has expired' }, 'The server refuses this token: token has expired.'],
+    [{ code: 'QUOTA_EXCEEDED', status: 403, message: '12 publish' }, 'The stage is full. (12 publish)'],
+    [{ code: 'TOKEN_MALFORMED', status: 0, message: 'x' }, 'This is not a participant token.'],
+    [{ code: 'NETWORK', status: 0, message: 'fetch failed' }, 'The server does not answer.'],
+    [{ code: 'REFUSED', status: 400, message: 'line 3' }, 'That did not work: line 3.'],
+    [{ code: 'REFUSED', status: 500, message: '' }, 'That did not work.'],
+  ]) assert.equal(refusalOf(error), want);
+  assert.match(reasonOf('token-reused'), /elsewhere/);
+  assert.equal(reasonOf('a new one'), 'The server has ended this: a new one.');
+  assert.match(deviceProblem('camera', { name: 'NotAllowedError' }), /address bar/);
+  assert.equal(deviceProblem('camera', { name: 'OtherError', message: 'no' }), 'The camera does not work: no.');
+  assert.deepEqual([nameOf({ id: 'p1', userId: '' }), nameOf({ id: 'p1', userId: 'ana', isLocal: true })], ['p1', 'ana (you)']);
+  assert.deepEqual([watchersOf([], false), watchersOf([], true), watchersOf(['ana', 'bob'], true)], ['Nobody else is here yet.', '', 'Watching: ana, bob']);
+  assert.equal(watchersOf([...'abcdefg'], true), 'Watching: a, b, c, d, e and 2 more');
+});
+
+test('tiles are as large as there is room', () => {
+  for (const [n, width, height, want] of [
+    [1, 1600, 900, { columns: 1, width: 1600 }],
+    [1, 400, 800, { columns: 1, width: 400 }],
+    [2, 1600, 600, { columns: 2, width: 795 }],
+    [2, 400, 800, { columns: 1, width: 400 }], // a phone
+    [4, 1600, 900, { columns: 2, width: 791 }],
+    [6, 1600, 900, { columns: 3, width: 526 }],
+    [6, 400, 800, { columns: 1, width: 222 }],
+    [9, 400, 800, { columns: 2, width: 195 }],
+    [3, 0, 0, { columns: 1, width: 0 }],
+  ]) assert.deepEqual(layoutOf(n, width, height, 10), want, `${n} in ${width} × ${height}`);
 });
