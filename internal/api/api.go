@@ -263,8 +263,8 @@ type Operation struct {
 	method string
 	path   string
 	status int
-	input  any                                                               // a pointer to a struct, nil
-	output any                                                               // the same of what it answers with
+	input  any // a pointer to a struct, nil
+	output any // the same of what it answers with
 	run    func(ctx context.Context, decode func(in any) error) (any, error)
 
 	public    bool // also without a signature

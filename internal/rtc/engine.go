@@ -187,18 +187,14 @@ func (e *Engine) Run(ctx context.Context) error {
 // readUDP reads the UDP socket until ctx ends.
 func (e *Engine) readUDP(ctx context.Context) error {
 	b := make([]byte, maxDatagram)
-	for {
+	for ctx.Err() == nil {
 		n, from, err := e.udp.ReadFromUDPAddrPort(b)
-		if ctx.Err() != nil {
-			break
-		}
 		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("read media: %w", err)
 		}
-		if err != nil {
-			continue // of one packet: an ICMP message about another
+		if err == nil { // else it is about one packet that was sent, or the end of ctx
+			e.packet(path{addr: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}, b[:n], time.Now())
 		}
-		e.packet(path{addr: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}, b[:n], time.Now())
 	}
 	return nil
 }

@@ -213,12 +213,10 @@ func TestDeleteOldStageSessions(t *testing.T) {
 	kept := f.join(st, "a")
 	f.must(f.EndStageSession(ctx, st.ARN, kept.ID, noon.Add(2*time.Minute)))
 	live := f.join(running, "a")
-	for i := range deletedAtOnce + 1 {
-		_, err := f.writer.Exec(`INSERT INTO participants SELECT session_id, participant_id || ?, ?, stage_arn, user_id, state, first_joined_at, attributes,
-			published, client, '', '', recording_state, protocol, replication_type, '', '', '', FALSE, '', 0 FROM participants WHERE session_id = ? AND participant_id = 'a'`,
-			i, 1000+i, old.ID)
-		f.must(err)
-	}
+	_, err := f.writer.Exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= ?)
+		INSERT INTO participants SELECT session_id, participant_id || i, 1000 + i, stage_arn, user_id, state, first_joined_at, attributes, published,
+		client, '', '', recording_state, protocol, replication_type, '', '', '', FALSE, '', 0 FROM participants, n WHERE session_id = ?`, deletedAtOnce, old.ID)
+	f.must(err)
 
 	for _, want := range []struct{ sessions, transactions int }{{1, 3}, {0, 2}} {
 		q := &queries{}
@@ -230,7 +228,7 @@ func TestDeleteOldStageSessions(t *testing.T) {
 			t.Errorf("want %d transactions: %q", want.transactions, q.asked)
 		}
 	}
-	_, err := f.StageSession(ctx, st.ARN, old.ID)
+	_, err = f.StageSession(ctx, st.ARN, old.ID)
 	wantKind(t, err, resource.NotFound)
 	_, err = f.Participant(ctx, st.ARN, old.ID, "a")
 	wantKind(t, err, resource.NotFound)
