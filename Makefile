@@ -35,7 +35,7 @@ test: ffmpeg $(PLAYER) $(CLIENT) ## vets the code and runs its tests, with the r
 .PHONY: e2e
 e2e: ffmpeg build $(BROWSER) $(SDK) ## runs the built program under ffmpeg, the AWS CLI and SDKs, and Chromium
 	@command -v $${CHROMIUM:-chromium} >/dev/null || script/ensure chromium
-	@script/ensure aws gst-play-1.0
+	@script/ensure aws gst-play-1.0 nft ip python-webrtc
 	ANABRANCH=$(CURDIR)/bin/anabranch go test -race -count=1 -parallel 4 -timeout 20m ./e2e/...
 
 .PHONY: bench

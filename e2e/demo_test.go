@@ -17,7 +17,7 @@ func TestDemo(t *testing.T) {
 	const free = "127.0.0.1:0"
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), program, "demo", "--duration", "30s", "--no-browser", "--data-dir", t.TempDir(),
-		"--http-addr", free, "--rtmp-addr", free, "--rtmps-addr", free, "--s3-addr", free, "--admin-addr", free)
+		"--http-addr", free, "--rtmp-addr", free, "--rtmps-addr", free, "--webrtc-addr", free, "--s3-addr", free, "--admin-addr", free)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second

@@ -15,21 +15,27 @@ type event struct {
 	detail map[string]any
 }
 
-// stored are all events of a channel, oldest first. The server is
-// stopped: what counts is what would be there after a restart.
-func (c *channel) stored() (all []event) {
-	t := c.server.t
+// stored are all events of a channel, oldest first.
+func (c *channel) stored() []event {
+	c.server.t.Helper()
+	return c.server.stored(*c.Arn)
+}
+
+// stored are all events of a resource, oldest first. The server is stopped:
+// what counts is what would be there after a restart.
+func (s *server) stored(arn string) (all []event) {
+	t := s.t
 	t.Helper()
-	if c.server.running() {
+	if s.running() {
 		t.Fatal("the database is read when the server is stopped")
 	}
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(c.server.dir, "anabranch.db")+"?mode=ro")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "anabranch.db")+"?mode=ro")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
 	rows, err := db.QueryContext(t.Context(),
-		"SELECT name, COALESCE(stream_id, ''), detail FROM events WHERE resource_arn = ? ORDER BY seq", *c.Arn)
+		"SELECT name, COALESCE(stream_id, ''), detail FROM events WHERE resource_arn = ? ORDER BY seq", arn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,10 @@ import (
 
 // TestMain builds the program, unless the environment names one.
 func TestMain(m *testing.M) {
+	if file := os.Getenv(fanoutFile); file != "" {
+		fmt.Fprintln(os.Stderr, runFanout(file))
+		os.Exit(1)
+	}
 	var err error
 	if external, err = findExternal(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

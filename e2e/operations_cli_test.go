@@ -19,8 +19,14 @@ func callWithTheCLI(t *testing.T, s *server) (known []string) {
 	walkThroughWithTheCLI(t, s)
 	restrictWithTheCLI(t, s)
 	goOnAirWithTheCLI(t, s)
-	// It lists its operations when it is asked for another.
-	_, err := s.cli(s.at.HTTP, "ivs", "no-such-operation")
+	return cliOperations(t, s, "ivs", 40)
+}
+
+// cliOperations are the operations of a service that the CLI knows, at least n.
+func cliOperations(t *testing.T, s *server, service string, n int) (known []string) {
+	t.Helper()
+	// It lists them when it is asked for another.
+	_, err := s.cli(s.at.HTTP, service, "no-such-operation")
 	if err == nil {
 		t.Fatal("the CLI knows no-such-operation")
 	}
@@ -35,7 +41,7 @@ func callWithTheCLI(t *testing.T, s *server) (known []string) {
 		}
 		known = append(known, operation.String())
 	}
-	if len(known) < 40 {
+	if len(known) < n {
 		t.Fatalf("the CLI names %d operations: %v", len(known), err)
 	}
 	return known

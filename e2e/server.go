@@ -43,6 +43,8 @@ type endpoints struct {
 	RTMPS string `json:"rtmps"`
 	S3    string `json:"s3"`
 	Admin string `json:"admin"`
+
+	WebRTC string `json:"webrtc"`
 }
 
 // startServer starts a server on free ports. It ends with the test.
@@ -55,7 +57,7 @@ func startServer(t testing.TB, flags ...string) *server {
 func startServerOn(t testing.TB, st *storage, flags ...string) *server {
 	t.Helper()
 	const free = "127.0.0.1:0"
-	s := &server{t: t, dir: t.TempDir(), at: endpoints{free, free, free, free, free}, flags: flags, storage: st, bucket: "recordings"}
+	s := &server{t: t, dir: t.TempDir(), at: endpoints{free, free, free, free, free, free}, flags: flags, storage: st, bucket: "recordings"}
 	if st != nil && st.dir == "" { // others use it, too
 		s.bucket += "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	}
@@ -95,7 +97,7 @@ func (s *server) launch() {
 	defer log.Close()
 
 	cmd := exec.Command(program, append([]string{"serve", "--data-dir", s.dir, "--public-host", "127.0.0.1", "--log-level", "debug", "--transcode-capacity", "0",
-		"--http-addr", s.at.HTTP, "--rtmp-addr", s.at.RTMP, "--rtmps-addr", s.at.RTMPS, "--s3-addr", s.at.S3, "--admin-addr", s.at.Admin},
+		"--http-addr", s.at.HTTP, "--rtmp-addr", s.at.RTMP, "--rtmps-addr", s.at.RTMPS, "--webrtc-addr", s.at.WebRTC, "--s3-addr", s.at.S3, "--admin-addr", s.at.Admin},
 		s.flags...)...)
 	if s.storage != nil {
 		cmd.Args = append(cmd.Args, "--s3-endpoint", s.storage.endpoint)

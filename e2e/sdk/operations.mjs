@@ -14,44 +14,11 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import * as sdk from '@aws-sdk/client-ivs';
 import { watchAnswers } from './answers.mjs';
+import { eventually, example, operationsOf, plain, refused, tags, tell, unknown } from './story.mjs';
 
 const [, , endpoint, region, bucket] = process.argv;
-const tell = (line) => console.log(JSON.stringify(line));
 const api = new sdk.Ivs({ endpoint, region, maxAttempts: 1 });
 watchAnswers(api, sdk, (operation, status) => tell({ operation, status }));
-
-// example is a part of the story. The rest goes on without it where it can.
-async function example(name, run) {
-  try {
-    await run();
-  } catch (err) {
-    const [before] = err.stack.split(/at (?:async )?example /); // which ends with the line in run
-    const place = before.match(/operations\.mjs:\d+/g)?.at(-1);
-    tell({ problem: `${name} (${place}): ${err.message}` });
-  }
-}
-
-// refused calls what must be answered with an error of a class of the SDK's.
-async function refused(kind, call, mentions = '') {
-  await assert.rejects(call, (err) => {
-    assert.ok(err instanceof kind, `${err.name}: ${err.message}, which is no ${kind.name}`);
-    assert.ok(err instanceof sdk.IvsServiceException && err.name === kind.name, err.name);
-    assert.ok(err.message.includes(mentions) && err.exceptionMessage === err.message, `the message does not say ${mentions}: ${err.message}`);
-    assert.ok(err.$metadata.requestId, 'no request id');
-    return true;
-  });
-}
-
-async function eventually(what, check) {
-  for (const deadline = Date.now() + 20000; ; await new Promise((done) => setTimeout(done, 100))) {
-    try {
-      return await check();
-    } catch (err) {
-      if (err.name === 'AssertionError' && Date.now() > deadline) throw new Error(`not in time: ${what}: ${err.message}`);
-      if (err.name !== 'AssertionError') throw err;
-    }
-  }
-}
 
 // hasEvents waits until the stream's session has all of these events.
 async function hasEvents(...wanted) {
@@ -63,10 +30,7 @@ async function hasEvents(...wanted) {
   });
 }
 
-const plain = ({ $metadata, ...answer }) => answer; // without what the SDK adds
 const has = (arns, arn) => assert.ok(arns.includes(arn), `${arn} is not listed`);
-const unknown = (arn) => arn.replace(/\/.*/, '/AAAAAAAAAAAA');
-const tags = { team: 'river', 'cost centre': 'Zürich/1' };
 
 let recording, channel, streamKey, keyPair, policy, ads, stream;
 
@@ -363,4 +327,4 @@ await example('a stranger', async () => {
   await assert.rejects(stranger.listChannels({}), ({ $metadata }) => $metadata.httpStatusCode === 403);
 });
 
-tell({ known: Object.keys(sdk).filter((name) => /^[A-Z].*Command$/.test(name)).map((name) => name.replace(/Command$/, '')) });
+tell({ known: operationsOf(sdk) });

@@ -167,6 +167,13 @@ func (o *offer) group(value string) error {
 	return nil
 }
 
+// What an m= line may begin with (RFC 8866 §5.14), and what its protocol may be made
+// of (RFC 8834, RFC 8841). The answer repeats both, of sections that it refuses, too.
+var (
+	mediaTypes = []string{"audio", "video", "text", "application", "message"}
+	protocols  = []string{"UDP", "TCP", "TLS", "DTLS", "SCTP", "RTP", "AVP", "AVPF", "SAVP", "SAVPF"}
+)
+
 // parseMedia reads the value of an m= line.
 func parseMedia(value string, d direction) (section, error) {
 	f := strings.Fields(value)
@@ -179,7 +186,15 @@ func parseMedia(value string, d direction) (section, error) {
 	if err != nil {
 		return section{}, errors.New("m=: no such port")
 	}
-	for _, word := range slices.Concat([]string{s.media}, strings.Split(s.proto, "/"), s.formats) {
+	if !slices.Contains(mediaTypes, s.media) {
+		return section{}, errors.New("m=: no such media")
+	}
+	for word := range strings.SplitSeq(s.proto, "/") {
+		if !slices.Contains(protocols, word) {
+			return section{}, errors.New("m=: no protocol of WebRTC")
+		}
+	}
+	for _, word := range s.formats {
 		if !isToken(word, 64) {
 			return section{}, errors.New("m=: not made of tokens")
 		}

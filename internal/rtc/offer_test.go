@@ -94,6 +94,8 @@ func TestRefusedOffers(t *testing.T) {
 		{"too many lines", "s=-", "s=-" + strings.Repeat("\r\na=b", maxLines), true, "2000 lines", nil},
 		{"too many sections", "m=audio", strings.Repeat("m=audio 0 UDP/TLS/RTP/SAVPF 0\r\n", 16) + "m=audio", true, "16 m= lines", nil},
 		{"a port that is none", "m=audio 9 ", "m=audio 65536 ", true, "port", nil},
+		{"media that are none", "m=audio 9", "m=0 9", true, "no such media", nil},
+		{"a protocol that is none", "UDP/TLS/RTP/SAVPF 111", "UDP/0 111", true, "no protocol", nil},
 		{"no formats", "SAVPF 111 0", "SAVPF", true, "m=", nil},
 		{"a section outside BUNDLE", "BUNDLE 0 1", "BUNDLE 0", true, "a=group:BUNDLE", nil},
 		{"no BUNDLE", "a=group:BUNDLE 0 1", "a=tool:x", true, "a=group:BUNDLE", nil},
