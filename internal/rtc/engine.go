@@ -260,7 +260,7 @@ func (e *Engine) sweep(now time.Time) {
 		switch {
 		case s.halfOpen && now.Sub(s.begun) > connectWithin:
 			never = append(never, s)
-		case !s.halfOpen && now.Sub(time.Unix(0, s.lastHeard.Load())) > lostAfter:
+		case !s.halfOpen && s.silent(now) > lostAfter:
 			lost = append(lost, s)
 		}
 	}

@@ -102,10 +102,9 @@ func FuzzMedia(f *testing.F) {
 			write:     func(*rtp.Header, []byte) (int, error) { return 0, nil },
 			writeRTCP: func([]rtcp.Packet) (int, error) { return 0, nil },
 		})
-		if packets, err := rtcp.Unmarshal(b); err == nil {
-			p.rtcp(packets, time.Now())
-			sn.feedback(packets)
-		}
+		packets := parseRTCP(b)
+		p.rtcp(packets, time.Now())
+		sn.feedback(packets)
 		p.receptions(time.Now())
 		if p.arrivals != nil {
 			_, _ = rtcp.Marshal(p.arrivals.BuildFeedbackPacket())

@@ -51,7 +51,7 @@ func (e *Engine) check(from path, b []byte, now time.Time) {
 	}
 	if m.Type.Class == stun.ClassIndication {
 		if s := e.sessionOn(from); s != nil {
-			s.lastHeard.Store(now.UnixNano()) // a keep-alive (RFC 8445 §11)
+			s.heard(now) // a keep-alive (RFC 8445 §11)
 		}
 		return
 	}
@@ -77,7 +77,7 @@ func (e *Engine) check(from path, b []byte, now time.Time) {
 	if !e.nominate(s, is, from, m.Contains(stun.AttrUseCandidate), now) {
 		return
 	}
-	s.lastHeard.Store(now.UnixNano())
+	s.heard(now)
 	e.send(from, answer.Raw)
 	s.startDTLS()
 }
@@ -145,8 +145,12 @@ func (e *Engine) nominate(s *Session, is iceSession, p path, nominated bool, now
 	return true
 }
 
-// forget takes a path from a session. The caller holds mu.
+// forget takes a path from a session, and ends the TCP connection that it is, in time
+// for what is queued to leave. The caller holds mu.
 func (e *Engine) forget(s *Session, p path) {
+	if p.tcp != nil {
+		_ = p.tcp.conn.SetReadDeadline(time.Now().Add(time.Second))
+	}
 	if e.byPath[p] == s {
 		delete(e.byPath, p)
 	}

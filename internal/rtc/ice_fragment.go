@@ -51,10 +51,11 @@ func (s *Session) Patch(ifMatch string, fragment []byte) (answer []byte, etag st
 	return s.fragment(local), s.etag, nil
 }
 
-// names tells whether an If-Match header names a tag: it is *, or a list of tags.
+// names tells whether an If-Match header names a tag: it is *, or a list of tags. The
+// star may be in quotes, as the examples of RFC 9725 and of the drafts of WHEP have it.
 func names(ifMatch, etag string) bool {
 	for tag := range strings.SplitSeq(ifMatch, ",") {
-		if tag = strings.TrimSpace(tag); tag == "*" || tag == etag {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == `"*"` || tag == etag {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -65,8 +66,11 @@ func (h *hosts) lookup(ctx context.Context) ([]netip.Addr, error) {
 			}
 		}
 	}
-	if len(found) == 0 {
+	switch {
+	case len(found) == 0 && failed != nil:
 		return nil, fmt.Errorf("find an address to tell clients: %w", failed)
+	case len(found) == 0:
+		return nil, errors.New("find an address to tell clients: there is none that others can reach")
 	}
 	return found, nil
 }

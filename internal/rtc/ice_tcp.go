@@ -109,12 +109,13 @@ func (e *Engine) serveConn(ctx context.Context, conn net.Conn, known func()) {
 			return
 		}
 		e.packet(p, b[:n], time.Now())
-		if alone && e.sessionOn(p) != nil {
+		switch taken := e.sessionOn(p) != nil; {
+		case taken:
 			alone = false
 			known()
-		}
-		if !alone {
 			_ = conn.SetReadDeadline(time.Now().Add(2 * lostAfter))
+		case !alone:
+			return // its session has ended, or has newer paths
 		}
 	}
 }

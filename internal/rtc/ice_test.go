@@ -151,7 +151,7 @@ func TestBothFamilies(t *testing.T) {
 // The server sends where the newest nomination came from; UDP goes before TCP.
 func TestNomination(t *testing.T) {
 	udp := []path{{addr: netip.MustParseAddrPort("192.0.2.1:1")}, {addr: netip.MustParseAddrPort("192.0.2.1:2")}}
-	tcp := path{addr: netip.MustParseAddrPort("192.0.2.1:3"), tcp: &tcpPath{}}
+	tcp := path{addr: netip.MustParseAddrPort("192.0.2.1:3"), tcp: &tcpPath{conn: new(net.TCPConn)}} // its methods only fail
 	type step struct {
 		after     time.Duration
 		from      path
@@ -222,6 +222,7 @@ func TestPatch(t *testing.T) {
 		{"the end of candidates", `"x", ETAG`, "a=end-of-candidates\r\n", nil, false, false},
 		{"candidates of whatever ICE session", "*", candidate, nil, false, false},
 		{"restart", "*", credentialsOf("efgh", newPwd), nil, false, true},
+		{"restart, the star in quotes", `"*"`, credentialsOf("efgh", newPwd), nil, false, true},
 		{"restart, told twice", "*", credentialsOf("efgh", newPwd) + "m=video 9 X 1\r\n" + credentialsOf("efgh", newPwd), nil, false, true},
 		{"restart of the session with this tag", "ETAG", credentialsOf("efgh", newPwd) + candidate, nil, false, true},
 		{"restart of another", `"x"`, credentialsOf("efgh", newPwd), ErrPrecondition, false, false},
@@ -388,6 +389,26 @@ func TestHostileTCP(t *testing.T) {
 	}
 	if p := s.path.Load(); p == nil || p.tcp == nil {
 		t.Errorf("sends to %v", p)
+	}
+	// A session has only so many connections, and none when it has ended.
+	for range maxPaths {
+		more := dialTCP()
+		sendTo(t, more, check)
+		if _, err := io.ReadFull(more, head[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, good); err != nil {
+		t.Errorf("the oldest connection of too many: %v", err)
+	}
+	last := dialTCP()
+	sendTo(t, last, check)
+	if _, err := io.ReadFull(last, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	s.Close(nil)
+	if _, err := io.Copy(io.Discard, last); err != nil {
+		t.Errorf("a connection whose session has ended: %v", err)
 	}
 	// Who reads nothing loses packets, and holds nobody up.
 	p := path{tcp: &tcpPath{queue: make(chan []byte, 2)}}

@@ -173,6 +173,9 @@ func (l *lane) askKeyFrame() {
 		l.mu.Unlock()
 		return
 	}
+	if l.wanted != nil && time.Since(l.wanted.heard) > layerTimeout {
+		l.wanted = nil // silent again: who waits for pictures is not to wait for it
+	}
 	asked := l.wanted
 	if asked == nil {
 		asked = l.current

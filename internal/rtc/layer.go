@@ -145,6 +145,7 @@ func (l *layer) senderReport(sr *rtcp.SenderReport) {
 // close ends the layer: nothing it brings any more is forwarded. A second close does
 // nothing.
 func (l *layer) close() {
+	l.up.detach(l)
 	l.lane.mu.Lock()
 	defer l.lane.mu.Unlock()
 	if !l.closed {

@@ -72,7 +72,8 @@ func TestLayers(t *testing.T) {
 }
 
 // The publisher is asked for the larger layer's key frame until it has come, whatever
-// the smaller one sends.
+// the smaller one sends; but when the larger one is silent again, who waits for
+// pictures gets those of the smaller.
 func TestLayerIsAskedFor(t *testing.T) {
 	rig(t, func(t *testing.T, src *Source) {
 		pub := publish(t, src, Limits{})
@@ -86,11 +87,21 @@ func TestLayerIsAskedFor(t *testing.T) {
 		asked := len(pub.asks())
 		for range 4 {
 			low.send(sps["320x180"], idr)
+			high.send(slice)
 			time.Sleep(keyFrameInterval)
 		}
 		asks := pub.asks()[asked:]
 		if len(asks) != 4 || slices.ContainsFunc(asks, func(a ask) bool { return a.ssrc != 2 }) {
 			t.Errorf("asked %v, want four times for the large layer", asks)
+		}
+		mid.close()
+		for range 3 {
+			low.send(slice)
+			time.Sleep(keyFrameInterval)
+		}
+		asks = pub.asks()
+		if last := asks[len(asks)-1]; last.ssrc != 1 {
+			t.Errorf("asked %v at last, want the layer that is forwarded", last)
 		}
 	})
 }

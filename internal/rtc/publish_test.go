@@ -233,3 +233,14 @@ func TestArrivalsAreRecorded(t *testing.T) {
 		t.Errorf("told of %d packets, want 10", told)
 	}
 }
+
+// A client that goes to and fro between SSRCs leaves nothing behind.
+func TestReplacedTracksAreForgotten(t *testing.T) {
+	p := newPublished(t, lanePlan{kind: video, payloadType: 96})
+	for i := range 100 {
+		p.send(rtp.Header{PayloadType: 96, SSRC: uint32(i % 2), SequenceNumber: uint16(i)}, idr, nil)
+	}
+	if len(p.tracks) != 1 || len(p.up.layers) != 1 || len(p.src.lanes[video].layers) != 1 {
+		t.Errorf("%d tracks, %d and %d layers", len(p.tracks), len(p.up.layers), len(p.src.lanes[video].layers))
+	}
+}

@@ -29,7 +29,7 @@ type Session struct {
 	dtls   *dtlsPipe
 
 	path      atomic.Pointer[path] // where the client is sent to; nil: not known yet
-	lastHeard atomic.Int64         // Unix ns; when something authentic came
+	lastHeard atomic.Int64         // since begun, in ns: a clock that is set ends nobody
 	halfOpen  bool                 // guarded by the engine's mu
 	ice       iceState             // guarded by the engine's mu
 
@@ -202,6 +202,14 @@ func endOf(err error) string {
 		}
 	}
 	return "closed"
+}
+
+// heard notes that something came from the client.
+func (s *Session) heard(now time.Time) { s.lastHeard.Store(int64(now.Sub(s.begun))) }
+
+// silent is how long nothing has come from the client.
+func (s *Session) silent(now time.Time) time.Duration {
+	return now.Sub(s.begun) - time.Duration(s.lastHeard.Load())
 }
 
 // Stats tells what the session carried.

@@ -10,6 +10,7 @@ import (
 	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,9 +32,10 @@ import (
 type dtlsPipe struct {
 	session *Session
 
-	mu     sync.Mutex // guards the rest
-	buffer *packetio.Buffer
-	conn   *dtls.Conn
+	mu      sync.Mutex // guards the rest
+	buffer  *packetio.Buffer
+	conn    *dtls.Conn
+	through bool // the handshake is
 }
 
 // What may wait for a handshake to take it. Four flights of a client are less.
@@ -111,6 +113,9 @@ func (s *Session) handshake() (*dtls.Conn, error) {
 		_ = conn.Close()
 		return nil, err
 	}
+	s.dtls.mu.Lock()
+	s.dtls.through = true
+	s.dtls.mu.Unlock()
 	return conn, s.keys(conn)
 }
 
@@ -150,14 +155,36 @@ func (s *Session) keys(conn *dtls.Conn) error {
 	return nil
 }
 
-// receive takes a packet for DTLS. One too many is lost: a handshake repeats it.
+// receive takes a packet for DTLS. One too many is lost: a handshake repeats it. When
+// that is through, records in the clear are dropped: pion believes their alerts, and
+// anybody can send those in the client's name.
 func (p *dtlsPipe) receive(b []byte) {
 	p.mu.Lock()
-	buffer := p.buffer
+	buffer, through := p.buffer, p.through
 	p.mu.Unlock()
-	if buffer != nil {
+	if through {
+		b = encrypted(b)
+	}
+	if buffer != nil && len(b) > 0 {
 		_, _ = buffer.Write(b)
 	}
+}
+
+// encrypted leaves of a packet's records (RFC 6347 §4.1) those that are not of epoch 0.
+func encrypted(b []byte) []byte {
+	const head = 13
+	kept := b[:0]
+	for len(b) >= head {
+		n := head + int(binary.BigEndian.Uint16(b[11:]))
+		if n > len(b) {
+			break
+		}
+		if b[3]|b[4] != 0 {
+			kept = append(kept, b[:n]...)
+		}
+		b = b[n:]
+	}
+	return kept
 }
 
 // hangUp sends close_notify, and ends what run waits for.

@@ -1,11 +1,13 @@
 package rtc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,7 +41,7 @@ func TestSilentClients(t *testing.T) {
 
 	e.sweep(time.Now().Add(lostAfter - time.Second))
 	heard := there.lastHeard.Load()
-	there.lastHeard.Store(time.Now().Add(time.Hour).UnixNano())
+	there.heard(time.Now().Add(time.Hour))
 	e.sweep(never.begun.Add(connectWithin))
 	for _, s := range []*Session{there, never} {
 		if s.Err() != nil {
@@ -86,7 +88,7 @@ func TestHalfOpenSessionsAreBounded(t *testing.T) {
 	if _, _, err := e.Publish(t.Context(), []byte(base), src, Limits{}); !errors.Is(err, ErrBusy) {
 		t.Errorf("one more: %v", err)
 	}
-	there.lastHeard.Store(time.Now().Add(time.Hour).UnixNano())
+	there.heard(time.Now().Add(time.Hour))
 	e.sweep(time.Now().Add(connectWithin + time.Second))
 	e.mu.RLock()
 	left := len(e.sessions)
@@ -332,5 +334,91 @@ func TestLossIsRepaired(t *testing.T) {
 	}
 	if st := out.Stats(); network.dropped.Load() < packets/20 || st.Video.Repaired == 0 {
 		t.Errorf("%d lost, %d repaired", network.dropped.Load(), st.Video.Repaired)
+	}
+}
+
+// A handshake that is through just after the session was taken down begins nothing.
+func TestConnectedTooLate(t *testing.T) {
+	e := quiet(t)
+	src := newSource(t)
+	s, _, err := e.Subscribe(t.Context(), []byte(strings.ReplaceAll(base, "sendonly", "recvonly")), src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close(nil)
+	wait(t, "the end", s.Done())
+	s.in.start(ctx)
+	s.media.begin()
+	for _, l := range src.lanes {
+		if n := len(l.audience()); n != 0 {
+			t.Errorf("%d senders of a session that has ended", n)
+		}
+	}
+}
+
+// Once DTLS is through, what comes in the clear is not believed, wherever it comes
+// from: not that the client hung up, and nothing that is no record.
+func TestRecordsInTheClear(t *testing.T) {
+	e := listen(t, nil)
+	_, s := onAir(t, e, newSource(t), nil)
+	for i, b := range [][]byte{
+		{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 9, 1, 0, 2, 2, 40}, // a fatal alert
+		{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 9, 2, 0, 2, 1, 0},  // close_notify
+		{63, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 9, 3, 0, 2, 1, 0},
+		{22, 1},
+	} {
+		e.packet(*s.path.Load(), b, time.Now())
+		for before := s.Stats().Audio.Packets; s.Stats().Audio.Packets < before+10; {
+			select {
+			case <-s.Done():
+				t.Fatalf("record %d ended the session: %v", i, s.Err())
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func TestEncrypted(t *testing.T) {
+	clear := []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 5, 0, 2, 1, 2}
+	secret := []byte{22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 7}
+	for _, tt := range []struct{ in, want []byte }{
+		{nil, nil}, {clear, nil}, {secret, secret},
+		{slices.Concat(clear, secret, clear, secret), slices.Concat(secret, secret)},
+		{slices.Concat(secret, clear[:14]), secret}, {secret[:13], nil}, {secret[:12], nil},
+	} {
+		if got := encrypted(slices.Clone(tt.in)); !bytes.Equal(got, tt.want) {
+			t.Errorf("of %x there is left %x, want %x", tt.in, got, tt.want)
+		}
+	}
+}
+
+// forgetful loses the server's first last flight of each handshake.
+type forgetful struct {
+	*net.UDPConn
+	lost atomic.Bool
+}
+
+func (f *forgetful) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	if len(b) > 0 && b[0] == 20 && !f.lost.Swap(true) { // ChangeCipherSpec
+		return len(b), nil
+	}
+	return f.UDPConn.WriteToUDPAddrPort(b, to)
+}
+
+// The server is through when its last flight is sent. When that is lost, the client's
+// repetition of its own, half of it in the clear, brings it again.
+func TestLastFlightIsRepeated(t *testing.T) {
+	network := &forgetful{}
+	e := listen(t, func(c *Config) {
+		network.UDPConn = c.UDP.(*net.UDPConn)
+		c.UDP = network
+	})
+	onAir(t, e, newSource(t), nil)
+	if !network.lost.Load() {
+		t.Error("nothing was lost")
 	}
 }

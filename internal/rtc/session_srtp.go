@@ -15,6 +15,7 @@ import (
 type srtpIn struct {
 	mu     sync.Mutex // guards all; media.rtp and media.rtcp are called under it
 	ctx    *srtp.Context
+	over   bool // a handshake that ends later starts nothing
 	header rtp.Header
 	ssrcs  map[uint32]struct{} // whose packets were authentic: RTP and RTCP
 }
@@ -26,14 +27,16 @@ const maxSources = 64
 func (in *srtpIn) start(ctx *srtp.Context) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.ctx, in.ssrcs = ctx, map[uint32]struct{}{}
+	if !in.over {
+		in.ctx, in.ssrcs = ctx, map[uint32]struct{}{}
+	}
 }
 
 // stop lets nothing in any more, and waits for what is under way.
 func (in *srtpIn) stop() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.ctx = nil
+	in.ctx, in.over = nil, true
 }
 
 // admits tells whether packets of an SSRC are decrypted. admitted notes that one was
@@ -68,10 +71,8 @@ func (s *Session) receive(b []byte, now time.Time) {
 			return
 		}
 		in.admitted(ssrc)
-		s.lastHeard.Store(now.UnixNano())
-		if packets, err := rtcp.Unmarshal(plain); err == nil {
-			s.media.rtcp(packets, now)
-		}
+		s.heard(now)
+		s.media.rtcp(parseRTCP(plain), now)
 		return
 	}
 	if !in.admits(binary.BigEndian.Uint32(b[8:])) {
@@ -82,7 +83,7 @@ func (s *Session) receive(b []byte, now time.Time) {
 		return
 	}
 	in.admitted(in.header.SSRC)
-	s.lastHeard.Store(now.UnixNano())
+	s.heard(now)
 	s.media.rtp(plain, now)
 }
 

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -110,6 +111,13 @@ func (u *upstream) attach(in inbound) *layer {
 		l.lane.layers = append(l.lane.layers, l)
 	}
 	return l
+}
+
+// detach forgets a layer that has ended.
+func (u *upstream) detach(l *layer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.layers = slices.DeleteFunc(u.layers, func(other *layer) bool { return other == l })
 }
 
 // flowing is closed once the first packet of media came.
