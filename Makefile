@@ -71,11 +71,14 @@ $(PLAYER): internal/console/package.json internal/console/package-lock.json
 	mkdir -p $(@D)
 	cp internal/console/node_modules/hls.js/dist/$(@F) $@
 
-$(CLIENT): web/package.json web/package-lock.json web/tsconfig.json $(wildcard web/src/*.ts)
+web/dist/index.js: web/package.json web/package-lock.json web/tsconfig.json $(wildcard web/src/*.ts)
 	@script/ensure npm
 	npm ci --prefix web --no-audit --no-fund
-	rm -rf web/dist $(@D)
+	rm -rf $(@D)
 	npm run --prefix web build
+
+$(CLIENT): web/dist/index.js
+	rm -rf $(@D)
 	mkdir -p $(@D)
 	cp web/dist/*.js $(@D)
 

@@ -198,11 +198,18 @@ func TestLinks(t *testing.T) {
 }
 
 // What modules compute is tested without a browser, by Node; the client of
-// stages, as it was built, too.
+// stages, as it was built, too. CI must have both.
 func TestModules(t *testing.T) {
+	lacks := func(t *testing.T, what string) {
+		t.Helper()
+		if os.Getenv("CI") != "" {
+			t.Fatal(what)
+		}
+		t.Skip(what)
+	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("there is no node")
+		lacks(t, "there is no node")
 	}
 	run := func(t *testing.T, dir string, tests ...string) {
 		t.Helper()
@@ -216,7 +223,7 @@ func TestModules(t *testing.T) {
 	t.Run("client", func(t *testing.T) {
 		const dir = "../../web"
 		if _, err := os.Stat(filepath.Join(dir, "dist", "index.js")); err != nil {
-			t.Skip("the client of stages was not built")
+			lacks(t, "the client of stages was not built: make build does that")
 		}
 		tests, err := filepath.Glob(filepath.Join(dir, "test", "*.test.mjs"))
 		if err != nil || len(tests) < 2 {

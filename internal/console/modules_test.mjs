@@ -109,6 +109,9 @@ test('what the page of a stage says', () => {
   for (const [error, want] of [
     [{ code: 'REFUSED', status: 401, message: 'token has expired' }, 'The server refuses this token: token has expired.'],
     [{ code: 'QUOTA_EXCEEDED', status: 403, message: '12 publish' }, 'The stage is full. (12 publish)'],
+    [{ code: 'RESOLUTION_EXCEEDED', status: 403, message: '1920 × 1080' }, 'The picture is larger than the stage takes. (1920 × 1080)'],
+    [{ code: 'BITRATE_EXCEEDED', status: 403, message: '' }, 'More is sent than the stage takes.'],
+    [{ code: 'STREAM_DURATION_EXCEEDED', status: 403, message: '' }, 'This was published for as long as the stage takes.'],
     [{ code: 'TOKEN_MALFORMED', status: 0, message: 'x' }, 'This is not a participant token.'],
     [{ code: 'NETWORK', status: 0, message: 'fetch failed' }, 'The server does not answer.'],
     [{ code: 'REFUSED', status: 400, message: 'line 3' }, 'That did not work: line 3.'],

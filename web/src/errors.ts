@@ -3,7 +3,8 @@
  *
  * `code` is the server's, such as INSUFFICIENT_CAPABILITIES, PUBLISHER_NOT_FOUND or QUOTA_EXCEEDED, where it told
  * one. Of our own making are TOKEN_MALFORMED, NETWORK (no answer), TIMEOUT (no connection), PROTOCOL (an answer that
- * makes no sense), UNSUPPORTED (the browser lacks H.264) and, for anything else that was refused, REFUSED.
+ * makes no sense), UNSUPPORTED (the browser lacks H.264), CLOSED (the page ended it before it came about) and, for
+ * anything else that was refused, REFUSED.
  */
 export class StageError extends Error {
   override readonly name = 'StageError';

@@ -46,6 +46,7 @@ export class Session {
 
   /** Opens a session. Resolves when media can flow; throws a StageError. `abandon` gives it up. */
   static async open(plan: SessionPlan, abandon: AbortSignal): Promise<Session> {
+    if (abandon.aborted) throw new StageError('CLOSED', 'closed before it was connected'); // no event tells of that
     const session = new Session(plan);
     const give = (): void => { void session.close(); };
     abandon.addEventListener('abort', give, { once: true });

@@ -1,4 +1,5 @@
 import { Backoff, sleep } from './backoff.js';
+import { asStageError, StageError } from './errors.js';
 import { strings } from './token.js';
 
 // Milliseconds.
@@ -23,6 +24,8 @@ export interface SocketListener {
   left(reason: string): void;
   /** Asked where a socket could not be opened; true ends the attempts. A browser does not tell why. */
   refused(): Promise<boolean>;
+  /** The browser opens no such socket, as to ws: from a page that came over HTTPS. That is the end, too. */
+  barred(error: StageError): void;
 }
 
 /** The events socket of a stage, opened again whenever it breaks, until it is closed or the server says why it ends. */
@@ -42,7 +45,12 @@ export class EventsSocket {
   async #keep(): Promise<void> {
     const backoff = new Backoff();
     while (!this.#over.signal.aborted) {
-      const worked = await this.#once();
+      let worked: boolean;
+      try {
+        worked = await this.#once();
+      } catch (error) {
+        return this.listener.barred(new StageError('REFUSED', `the browser opens no socket to ${this.url}: ${asStageError(error).message}`));
+      }
       if (this.#over.signal.aborted) return;
       this.listener.interrupted();
       if (worked) backoff.reset();
@@ -51,7 +59,7 @@ export class EventsSocket {
     }
   }
 
-  /** Lives through one socket; tells whether it brought anything. */
+  /** Lives through one socket; tells whether it brought anything. Throws what the browser says where it opens none. */
   #once(): Promise<boolean> {
     return new Promise((done) => {
       const socket = new WebSocket(this.url, [this.token]);

@@ -28,7 +28,7 @@ export type PublishState = 'unpublished' | 'connecting' | 'published';
 /** What listeners are told: the name of the event, and its parameters. */
 export type StageEvents = {
   'state': [state: StageState];
-  /** The end of it. The error is why the server refuses us, with the reason 'refused'. */
+  /** The end of it. With the reason 'refused', the error is why the server or the browser refuses us. */
   'left': [reason: LeftReason, error?: StageError];
   'participant-joined': [participant: Participant];
   'participant-left': [participant: Participant];
@@ -101,36 +101,13 @@ export class Stage extends Emitter<StageEvents> {
 
   /**
    * Joins the stage. Resolves when it is known who is there; throws a StageError where the token is refused, or nothing
-   * answers for 30 s.
+   * answers for 30 s. Who asks again meanwhile waits for the same.
    */
   async join(): Promise<void> {
-    if (this.#state !== 'disconnected') return;
-    this.#show('connecting');
-    globalThis.addEventListener?.('pagehide', this.#hide);
-    this.#measuring = setInterval(() => {
-      this.#measured ??= this.#measure().finally(() => { this.#measured = null; });
-    }, MEASURING);
-    await new Promise<void>((joined, failed) => {
-      const timer = setTimeout(() => this.#end('unknown', new StageError('TIMEOUT', 'the stage does not answer')), JOINING);
-      const heard = this.on('state', (state) => {
-        if (state === 'connected') settle(joined);
-      });
-      const left = this.on('left', (reason, error) => settle(() => failed(error ?? new StageError('REFUSED', `left the stage: ${reason}`))));
-      const settle = (how: () => void): void => {
-        clearTimeout(timer);
-        heard();
-        left();
-        how();
-      };
-      // A browser does not say why a socket is refused. This request is: and it is needed anyway.
-      void this.#refused();
-      this.#socket = new EventsSocket(`${this.#eventsUrl}/${encodeURIComponent(this.claims.stageId)}`, this.token, {
-        snapshot: (seen) => this.#see(seen),
-        interrupted: () => { if (this.#state === 'connected') this.#show('reconnecting'); },
-        left: (reason) => this.#end(reason),
-        refused: () => this.#refused(),
-      });
-    });
+    if (this.#state === 'connected' || this.#state === 'reconnecting') return;
+    const joined = this.#joined();
+    if (this.#state === 'disconnected') this.#begin();
+    await joined;
   }
 
   /** Leaves the stage. Resolves when the server knows. */
@@ -142,17 +119,15 @@ export class Stage extends Emitter<StageEvents> {
    */
   async publish(media: MediaStream | readonly MediaStreamTrack[], options: PublishOptions = {}): Promise<void> {
     if (!this.claims.canPublish) throw new StageError('INSUFFICIENT_CAPABILITIES', 'this token does not allow to publish', 403);
-    if (this.#state === 'disconnected') throw new StageError('REFUSED', 'the stage is not joined');
-    await this.unpublish();
+    while (this.#publication) await this.unpublish(); // again, where somebody else published meanwhile
+    if (this.#state === 'disconnected') throw new StageError('REFUSED', 'the stage is not joined'); // or left meanwhile
     const tracks = 'getTracks' in media ? media.getTracks() : media;
     await new Promise<void>((published, failed) => {
-      const publication: Publication = new Publication(this.#me, tracks, options, () => this.#target(''), (state, error) => {
-        if (this.#publication && this.#publication !== publication) return failed(new StageError('CLOSED', 'published anew'));
+      this.#publication = new Publication(this.#me, tracks, options, () => this.#target(''), (state, error) => {
         this.#published(state, error);
         if (state === 'connected') published();
         if (state === 'closed') failed(error ?? new StageError('CLOSED', 'unpublished before it was published'));
       });
-      this.#publication = publication;
       this.#published('connecting');
     });
   }
@@ -184,6 +159,40 @@ export class Stage extends Emitter<StageEvents> {
     this.emit('participant-changed', this.#me);
   }
 
+  /** The end of joining, one way or the other. */
+  #joined(): Promise<void> {
+    return new Promise((joined, failed) => {
+      const timer = setTimeout(() => this.#end('unknown', new StageError('TIMEOUT', 'the stage does not answer')), JOINING);
+      const heard = this.on('state', (state) => {
+        if (state === 'connected') settle(joined);
+      });
+      const left = this.on('left', (reason, error) => settle(() => failed(error ?? new StageError('REFUSED', `left the stage: ${reason}`))));
+      const settle = (how: () => void): void => {
+        clearTimeout(timer);
+        heard();
+        left();
+        how();
+      };
+    });
+  }
+
+  #begin(): void {
+    globalThis.addEventListener?.('pagehide', this.#hide);
+    this.#measuring = setInterval(() => {
+      this.#measured ??= this.#measure().finally(() => { this.#measured = null; });
+    }, MEASURING);
+    // A browser does not say why a socket is refused. This request is: and it is needed anyway.
+    void this.#refused();
+    this.#socket = new EventsSocket(`${this.#eventsUrl}/${encodeURIComponent(this.claims.stageId)}`, this.token, {
+      snapshot: (seen) => this.#see(seen),
+      interrupted: () => { if (this.#state === 'connected') this.#show('reconnecting'); },
+      left: (reason) => this.#end(reason),
+      refused: () => this.#refused(),
+      barred: (error) => this.#end('refused', error),
+    });
+    this.#show('connecting'); // last: who hears of it may leave
+  }
+
   #show(state: StageState): void {
     if (state === this.#state) return;
     this.#state = state;
@@ -211,8 +220,9 @@ export class Stage extends Emitter<StageEvents> {
       return false;
     } catch (error) {
       const why = asStageError(error);
-      if (why.final) void this.#end('refused', why);
-      return why.final;
+      const end = why.final || why.status === 404; // there is no such stage any more
+      if (end) void this.#end('refused', why);
+      return end;
     }
   }
 
@@ -229,7 +239,7 @@ export class Stage extends Emitter<StageEvents> {
       return await this.#iceServers.servers;
     } catch (error) {
       this.#iceServers = null;
-      if ([404, 405, 501].includes(asStageError(error).status)) return []; // a server that has none to tell
+      if ([405, 501].includes(asStageError(error).status)) return []; // a server that has none to tell
       throw error;
     }
   }

@@ -14,14 +14,17 @@ export interface Claims {
   readonly whipUrl: string;
 }
 
-/** Reads the payload of a participant token, a JWT (RFC 7519). Throws a StageError where it is none. */
+/**
+ * Reads the payload of a participant token, a JWT (RFC 7519). Throws a StageError where it is none. What is one has only
+ * characters that may stand in a header and name a sub-protocol.
+ */
 export function readToken(token: string): Claims {
-  const parts = token.split('.');
+  const [, payload = ''] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(token) ?? [];
   let claims: Record<string, unknown>;
   try {
-    const bytes = Uint8Array.from(atob((parts[1] ?? '').replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(payload.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
     claims = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    if (parts.length !== 3 || typeof claims !== 'object' || claims === null) throw new Error();
+    if (typeof claims !== 'object' || claims === null) throw new Error();
   } catch {
     throw new StageError('TOKEN_MALFORMED', 'the token is not a participant token');
   }

@@ -36,6 +36,8 @@ export class Server {
   refusals = new Map(); // by method and path: the status and the body that it is refused with, once or as often as told
   link = null; // header of OPTIONS
   sockets = [];
+  deaf = false; // opens no socket
+  barred = false; // the browser has none for it
   #sessions = 0;
 
   get lines() { return this.requests.map(({ method, path }) => `${method} ${path}`); }
@@ -84,6 +86,7 @@ class Socket {
   readyState = 0;
   sent = [];
   constructor(url, protocols) {
+    if (server.barred) throw new DOMException('insecure', 'SecurityError');
     Object.assign(this, { url, protocols });
     if (server.deaf) setImmediate(() => this.closed());
     else setImmediate(() => this.open());

@@ -18,7 +18,7 @@ test('a token tells who one is, where, and what one may do', () => {
 
 test('what is no token is refused', () => {
   for (const bad of [
-    '', 'x', 'a.b', 'a.b.c', `${tokenOf()}.d`, tokenOf({ jti: '' }), tokenOf({ topic: 7 }), tokenOf({ whip_url: undefined }),
+    '', 'x', 'a.b', 'a.b.c', `${tokenOf()}.d`, `${tokenOf()}=`, `${tokenOf()} `, tokenOf({ jti: '' }), tokenOf({ topic: 7 }), tokenOf({ whip_url: undefined }),
     tokenOf({ whip_url: 'javascript:alert(1)' }), tokenOf({ events_url: 'https://stage.example' }), `a.${Buffer.from('null').toString('base64url')}.c`,
   ]) assert.throws(() => readToken(bad), (e) => e instanceof StageError && e.code === 'TOKEN_MALFORMED' && e.final, bad);
 });

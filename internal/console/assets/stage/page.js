@@ -84,6 +84,7 @@ function show() {
     $(name).disabled = !Devices.available();
   }
   $('secure').hidden = !canPublish || Devices.available();
+  $('secure').querySelector('a').href = secureAddress();
   $('join').hidden = stage !== null;
   $('join').textContent = devices.tracks.length > 0 ? 'Join' : 'Join to watch';
   $('leave').hidden = stage === null;
@@ -97,6 +98,15 @@ function show() {
   const mine = canPublish && (!stage || devices.tracks.length > 0 || stage.publishState !== 'unpublished') ? [me] : [];
   tiles.show([...publishing, ...mine], { mirrored: Boolean(devices.camera) && !devices.screen });
   $('others').textContent = stage?.state === 'connected' ? watchersOf(watching.map(nameOf), publishing.length > 0) : '';
+}
+
+// This page over HTTPS, which has nothing of what this tab keeps: the token goes along.
+function secureAddress() {
+  const secure = new URL(location.href);
+  secure.protocol = 'https:';
+  secure.port = page.dataset.httpsPort;
+  secure.searchParams.set('token', kept.token);
+  return secure.href;
 }
 
 async function offerDevices() {
@@ -150,6 +160,7 @@ async function publish() {
 // --- in and out -----------------------------------------------------------
 
 async function join() {
+  if (stage) return; // by a click, while a page that was loaded again waited for its devices
   tell('');
   const here = new Stage(kept.token, {
     whipUrl: new URL('../whip', location.href).href,
@@ -230,12 +241,6 @@ $('sound').addEventListener('click', () => {
   $('sound').hidden = true;
   tiles.unblock();
 });
-if (page.dataset.httpsPort) {
-  const secure = new URL(location.href);
-  secure.protocol = 'https:';
-  secure.port = page.dataset.httpsPort;
-  $('secure').querySelector('a').href = secure.href;
-}
 
 window.anabranch = { get stage() { return stage; }, devices };
 start();
