@@ -56,7 +56,7 @@ func TestStageHostile(t *testing.T) {
 	for _, kind := range []string{"video", "audio"} {
 		d := in.waitWhole(kind, out)
 		t.Logf("%s: %v", kind, d)
-		if d.duplicates > 0 {
+		if d.duplicates > 0 && d.repaired == 0 { // who asks again too soon gets it twice
 			t.Errorf("%s was sent twice: %v", kind, d)
 		}
 	}
@@ -299,10 +299,13 @@ func hostilePackets(t *testing.T, s *server, out *outgoing, in *incoming) {
 		return b
 	}
 	own := out.tap.PacketConn
-	known := out.tap.list()
-	if len(known) < 200 {
-		t.Fatalf("%d packets of the publisher are known", len(known))
-	}
+	var known [][]byte
+	eventually(t, 30*time.Second, "packets of the publisher are known", func() error {
+		if known = out.tap.list(); len(known) < 200 {
+			return fmt.Errorf("there are %d", len(known))
+		}
+		return nil
+	})
 	for _, from := range []net.PacketConn{stranger, own} {
 		for n := range 200 { // all kinds of first bytes, which tell protocols apart (RFC 7983)
 			for _, size := range []int{n % 16, 20, 100 + n, 1400} {

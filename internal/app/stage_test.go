@@ -180,6 +180,7 @@ func TestConnectionsTakenOver(t *testing.T) {
 		if _, third := connect(); !ok || !ok2 || third {
 			t.Fatalf("taken: %v, %v, %v; want two of three", ok, ok2, third)
 		}
+		synctest.Wait() // until the refused one is counted off
 		first.Close()
 		conns.released()
 		third, ok := connect()

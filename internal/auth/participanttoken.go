@@ -91,6 +91,7 @@ var participantTokens = jwt.NewParser(jwt.WithJSONNumber(), jwt.WithoutClaimsVal
 // endpoints, and is valid now. Whether its stage exists is not looked at. The key
 // is asked for the PEM text of an imported public key, which is NotFound when
 // there is none. The error is a *[TokenError], or another one when key failed.
+// With that of a token that was good until it expired comes what it says.
 func (t *ParticipantTokens) Verify(
 	ctx context.Context, token string, key func(ctx context.Context, arn resource.ARN) (pem string, err error),
 ) (ParticipantClaims, error) {
@@ -177,10 +178,10 @@ func (t *ParticipantTokens) claims(said jwt.MapClaims, now time.Time) (c Partici
 		return ParticipantClaims{}, malformed("whip_url: not the stage's, which is %s", wantWHIP)
 	case version != participantTokenVersion:
 		return ParticipantClaims{}, malformed("version: not %q", participantTokenVersion)
-	case !now.Before(c.ExpiresAt):
-		return ParticipantClaims{}, &TokenError{TokenExpired, "token has expired"}
 	case c.IssuedAt.After(now.Add(skew)), notBefore.After(now.Add(skew)):
 		return ParticipantClaims{}, &TokenError{TokenEarly, "token is not valid yet"}
+	case !now.Before(c.ExpiresAt):
+		return c, &TokenError{TokenExpired, "token has expired"}
 	}
 	return c, nil
 }

@@ -9,7 +9,7 @@ type Participant struct {
 	SessionID string `json:"-"`
 	// ID is the jti of the token; up to 64 characters.
 	ID            string            `json:"participantId"`
-	UserID        string            `json:"userId"` // as the token has it; up to 128 bytes
+	UserID        string            `json:"userId"` // as the token has it; up to 128 characters
 	State         ParticipantState  `json:"state"`
 	FirstJoinTime time.Time         `json:"firstJoinTime"` // in this session
 	Attributes    map[string]string `json:"attributes"`    // as the token has them; up to 1 KB

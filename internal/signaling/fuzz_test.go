@@ -33,7 +33,11 @@ func FuzzRequests(f *testing.F) {
 		r.Header.Set("Content-Type", kind)
 		r.Header.Set("If-Match", ifMatch)
 		r.Header.Set("Sec-WebSocket-Protocol", kind)
-		r.Header.Set("Upgrade", "websocket")
+		for name, value := range map[string]string{ // a WebSocket's, so that its token is looked at
+			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+		} {
+			r.Header.Set(name, value)
+		}
 		var log bytes.Buffer
 		s := New(Config{Rooms: newRooms(), TURN: testTURN, MaxSockets: 1, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		mux := http.NewServeMux()

@@ -31,8 +31,8 @@ var acceptHeader = map[string]string{http.MethodPost: "Accept-Post", http.Method
 type methods map[string]func(http.ResponseWriter, *http.Request) error
 
 // resource answers for what one path names: with the handler of the method, or
-// with a refusal. kind is its name in the metric. A pre-flight (Fetch §3.2.2) is an OPTIONS that shows no
-// token.
+// with a refusal. kind is its name in the metric. A pre-flight (Fetch §3.2.2) is
+// an OPTIONS that shows no token. What has no methods does not exist.
 func (s *Server) resource(kind string, m methods) http.Handler {
 	names := slices.Collect(maps.Keys(m))
 	if m[http.MethodOptions] == nil {
@@ -54,6 +54,8 @@ func (s *Server) resource(kind string, m methods) http.Handler {
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
 			h.Set("Access-Control-Max-Age", "86400")
 			w.WriteHeader(http.StatusNoContent)
+		case len(m) == 0:
+			s.refuse(w, r, refuse(http.StatusNotFound, "nothing is at this path"))
 		case handle == nil:
 			h.Set("Allow", allowed)
 			s.refuse(w, r, refuse(http.StatusMethodNotAllowed, "method %q is not one of %s", clip(r.Method), allowed))

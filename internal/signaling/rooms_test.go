@@ -25,6 +25,7 @@ type rooms struct {
 	asked  []string
 	answer stage.Answer
 	err    error
+	hold   map[string]chan struct{} // tokens that are looked at until theirs is closed
 
 	listeners chan *listener // each Listen's
 }
@@ -37,6 +38,9 @@ func newRooms() *rooms {
 }
 
 func (f *rooms) note(ctx context.Context, token string, asked ...string) error {
+	if hold := f.hold[token]; hold != nil {
+		<-hold
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if token != goodToken {

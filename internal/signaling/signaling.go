@@ -111,5 +111,6 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("/whip", s.resource("publish", methods{http.MethodPost: s.publish, http.MethodOptions: s.iceServers}))
 	mux.Handle("/whip/subscribe/{participant}", s.resource("subscribe", methods{http.MethodPost: s.subscribe, http.MethodOptions: s.iceServers}))
 	mux.Handle("/whip/session/{participant}/{session}", s.resource("session", methods{http.MethodPatch: s.patch, http.MethodDelete: s.leave}))
+	mux.Handle("/whip/", s.resource("nothing", nil)) // or another part answers, which no script may read
 	mux.Handle("/events/{stage}", s.resource("events", methods{http.MethodGet: s.events}))
 }

@@ -196,8 +196,10 @@ func (so *socket) send(message []byte) error {
 }
 
 // pace bounds how many messages a client sends: as many as maxMessages in each
-// span of time. It is the reader's own.
+// span of time. The socket's reader counts, and so does its closing, which reads
+// on until the client closes too.
 type pace struct {
+	mu    sync.Mutex
 	began time.Time
 	sent  int
 }
@@ -209,6 +211,8 @@ const (
 
 // exceeded counts a message and says whether it is one too many.
 func (p *pace) exceeded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if now := time.Now(); now.Sub(p.began) >= paceSpan {
 		p.began, p.sent = now, 0
 	}

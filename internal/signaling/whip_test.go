@@ -133,6 +133,9 @@ func TestRefusals(t *testing.T) {
 		{"PUT", request{"PUT", subscribe, bearerGood, typeSDP, "", offerSDP}, 405, "", map[string]string{"Allow": "OPTIONS, POST"}},
 		{"POST to a session", request{"POST", session, bearerGood, typeSDP, "", offerSDP}, 405, "", map[string]string{"Allow": "DELETE, OPTIONS, PATCH"}},
 		{"POST to events", request{"POST", events, bearerGood, typeSDP, "", offerSDP}, 405, "", map[string]string{"Allow": "GET, OPTIONS"}},
+		{"nothing", request{"POST", "/whip/", bearerGood, typeSDP, "", offerSDP}, 404, "path", nil},
+		{"no such path", request{"DELETE", "/whip/session/ana", bearerGood, "", "", ""}, 404, "path", nil},
+		{"a path too long", request{"PATCH", session + "/x", bearerGood, typeFragment, "", "a=x"}, 404, "path", nil},
 		{"a long method", request{strings.Repeat("X", 1000), publish, bearerGood, "", "", ""}, 405, `"XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"`, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -204,7 +207,7 @@ func TestPreflight(t *testing.T) {
 	h := handler(New(Config{Rooms: rooms, TURN: testTURN, Log: testLog(t)}))
 	for path, allowed := range map[string]string{
 		"/whip": "OPTIONS, POST", "/whip/subscribe/bob": "OPTIONS, POST",
-		"/whip/session/ana/s1": "DELETE, OPTIONS, PATCH", "/events/st": "GET, OPTIONS",
+		"/whip/session/ana/s1": "DELETE, OPTIONS, PATCH", "/events/st": "GET, OPTIONS", "/whip/nothing": "OPTIONS",
 	} {
 		res := ask(h, request{method: "OPTIONS", path: path}.make())
 		got := res.Header

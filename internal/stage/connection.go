@@ -19,6 +19,7 @@ type connection struct {
 	remote  *participant // the publisher; nil: it is a publication
 	session Session
 	token   [sha256.Size]byte // of the token that began it: it alone may change or end it
+	since   time.Time         // when it began, or the first publication of those that it took over from
 
 	// The room's mutex guards what follows.
 	over  bool // has ended, or another one took its place
@@ -40,7 +41,7 @@ type Answer struct {
 }
 
 func newConnection(p, remote *participant, s Session, token string) *connection {
-	return &connection{p: p, remote: remote, session: s, token: sha256.Sum256([]byte(token))}
+	return &connection{p: p, remote: remote, session: s, token: sha256.Sum256([]byte(token)), since: time.Now()}
 }
 
 // run lets a connection run that has its place at its participant.
@@ -58,7 +59,7 @@ func (c *connection) watch() {
 	if c.remote != nil {
 		began = c.session.Connected()
 	}
-	limit := time.NewTimer(m.MaxDuration)
+	limit := time.NewTimer(time.Until(c.since.Add(m.MaxDuration)))
 	defer limit.Stop()
 	for ended := false; !ended; {
 		select {
@@ -122,6 +123,7 @@ func (c *connection) finishPublication(cause error) {
 	p.publication = nil
 	if code := codeOf(cause); code != "" {
 		p.fail(resource.PublishError, "", code)
+		p.room.bar(p.id, code)
 	}
 	if p.publishing {
 		p.publishing = false

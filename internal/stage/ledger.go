@@ -209,6 +209,9 @@ func (p *participant) storeJoin(ctx context.Context, who resource.Participant) e
 			r.log.Info("stage session began", "session", session.ID)
 		}
 		p.stored, p.session, r.session = true, session.ID, session.ID
+		// Not before: who is refused does not keep the session going.
+		stopTimer(&r.vacant)
+		r.desk.ending = time.Time{}
 		switch {
 		case p.left && r.closed:
 			close(p.gone)

@@ -54,7 +54,8 @@ type Config struct {
 	// MaxPublishers and MaxSubscribers are how many participants of a stage may
 	// publish and subscribe at once; 0 is IVS's number, 12 and 10,000.
 	MaxPublishers, MaxSubscribers int
-	// MaxDuration ends publications and subscriptions; 0 is IVS's, 24 h.
+	// MaxDuration ends publications and subscriptions; 0 is IVS's, 24 h. A publication
+	// that is taken over by a new connection has begun with the first one.
 	MaxDuration time.Duration
 	Log         *slog.Logger
 }
@@ -172,19 +173,60 @@ func (m *Manager) Authorize(ctx context.Context, token string) (auth.Participant
 }
 
 func (m *Manager) verify(ctx context.Context, token string) (auth.ParticipantClaims, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinPatience)
+	defer cancel()
 	// A signature takes about 1 ms to check. Few are at it at once: those who are in
 	// a stage already come first.
-	select {
-	case m.verifying <- struct{}{}:
-		defer func() { <-m.verifying }()
-	case <-ctx.Done():
-		return auth.ParticipantClaims{}, ctx.Err()
+	verifying := false
+	enter := func() error {
+		select {
+		case m.verifying <- struct{}{}:
+			verifying = true
+			return nil
+		case <-ctx.Done():
+			return errSlow
+		case <-m.ctx.Done():
+			return errStopping
+		}
+	}
+	leave := func() {
+		if verifying {
+			verifying = false
+			<-m.verifying
+		}
+	}
+	defer leave()
+	if err := enter(); err != nil {
+		return auth.ParticipantClaims{}, err
 	}
 	claims, err := m.Tokens.Verify(ctx, token, func(ctx context.Context, arn resource.ARN) (string, error) {
+		leave() // who waits for the database keeps nobody waiting
 		key, err := m.Ledger.PublicKey(ctx, arn)
-		return key.Material, err
+		if err != nil {
+			return "", err
+		}
+		return key.Material, enter()
 	})
+	var bad *auth.TokenError
+	if errors.As(err, &bad) && bad.Fault == auth.TokenExpired && m.joined(&claims) {
+		err = nil // it was looked at when its participant came
+	}
 	return claims, tokenRefusal(err)
+}
+
+// joined says whether a participant is in, and its token is the newest of it that
+// was shown.
+func (m *Manager) joined(claims *auth.ParticipantClaims) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.rooms[claims.Stage]
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.participants[claims.ID]
+	return p != nil && p.stored && p.expires.Equal(claims.ExpiresAt)
 }
 
 // Disconnect removes a participant from a stage for good: its tokens are no
@@ -211,6 +253,7 @@ func (m *Manager) Disconnect(ctx context.Context, stage resource.ARN, participan
 	select {
 	case <-r.expel(participantID):
 	case <-ctx.Done():
+	case <-m.ctx.Done(): // that it left is stored by the next run
 	}
 	return nil
 }

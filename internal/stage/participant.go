@@ -124,11 +124,12 @@ func (p *participant) release() {
 
 // identify takes over what a newer token says of the participant.
 func (p *participant) identify(claims *auth.ParticipantClaims) {
+	p.expires = claims.ExpiresAt
 	if p.userID == claims.UserID && maps.Equal(p.attributes, claims.Attributes) {
 		return
 	}
-	p.userID, p.attributes, p.expires = claims.UserID, claims.Attributes, claims.ExpiresAt
-	if p.stored {
+	p.userID, p.attributes = claims.UserID, claims.Attributes
+	if p.stored || p.storingNow {
 		p.renamed = true
 		p.room.enqueue(p)
 	}

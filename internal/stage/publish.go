@@ -2,7 +2,9 @@ package stage
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"time"
 
 	"anabranch/internal/auth"
 	"anabranch/internal/resource"
@@ -38,12 +40,31 @@ func (m *Manager) Publish(ctx context.Context, token string, from Client, offer 
 	return Answer{ParticipantID: p.id, SessionID: session.ID(), ETag: session.ETag(), SDP: answer}, nil
 }
 
+// barring is how long who broke a limit of publishing may not publish again. It
+// is told why, which who publishes anew at once would not notice.
+const barring = 10 * time.Second
+
+// bar is a reason for not publishing.
+type bar struct {
+	code  resource.ParticipantErrorCode
+	until time.Time
+}
+
+// bar keeps a participant from publishing for a while, whether it leaves meanwhile
+// or not.
+func (r *room) bar(participantID string, code resource.ParticipantErrorCode) {
+	now := time.Now()
+	maps.DeleteFunc(r.barred, func(_ string, b bar) bool { return !now.Before(b.until) })
+	r.barred[participantID] = bar{code, now.Add(barring)}
+}
+
 // offerPublication says where the media of a publication goes that begins, if it
 // may. Behind it, answerPublication must be called.
 func (p *participant) offerPublication(claims *auth.ParticipantClaims) (*rtc.Source, error) {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	barred := r.barred[p.id]
 	switch {
 	case p.left:
 		return nil, refusalFor(p.reason)
@@ -52,6 +73,8 @@ func (p *participant) offerPublication(claims *auth.ParticipantClaims) (*rtc.Sou
 	case !claims.Publish:
 		p.fail(resource.PublishError, "", resource.InsufficientCapabilities)
 		return nil, refuse(http.StatusForbidden, resource.InsufficientCapabilities, "the token does not allow to publish")
+	case time.Now().Before(barred.until):
+		return nil, refuse(http.StatusForbidden, barred.code, "the last publication ended with %s: another one may begin %v later", barred.code, barring)
 	case !r.publishers[p] && len(r.publishers) >= r.m.MaxPublishers:
 		p.fail(resource.PublishError, "", resource.ParticipantQuotaExceeded)
 		return nil, refuse(statusFull, resource.ParticipantQuotaExceeded, "the stage has its %d publishers", r.m.MaxPublishers)
@@ -83,6 +106,7 @@ func (p *participant) answerPublication(s Session, token string, err error) erro
 		// What flowed goes on to be told as publishing: there is no end between.
 		if old = p.publication; old != nil {
 			old.over = true
+			c.since = old.since
 		}
 		p.publication = c
 	}

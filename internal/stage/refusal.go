@@ -57,6 +57,7 @@ var (
 	errBusy     = refuse(http.StatusTooManyRequests, "", "too many requests of this participant are under way")
 	errStopping = refuse(http.StatusServiceUnavailable, "", "the server is stopping; come back to go on")
 	errSlow     = refuse(http.StatusServiceUnavailable, "", "joining takes too long; try again")
+	errExpired  = refuse(http.StatusUnauthorized, "", "token has expired")
 	errNoRight  = refuse(http.StatusForbidden, "", "the session is another token's")
 )
 
@@ -72,8 +73,11 @@ var (
 // tokenRefusal is what becomes of an error of a token.
 func tokenRefusal(err error) error {
 	var bad *auth.TokenError
-	if errors.As(err, &bad) {
+	switch {
+	case errors.As(err, &bad):
 		return refuse(http.StatusUnauthorized, "", "%s", bad.Reason)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return errSlow
 	}
 	return err
 }

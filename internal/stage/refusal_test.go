@@ -2,8 +2,8 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +71,16 @@ func TestPublisherNotFound(t *testing.T) {
 	})
 }
 
+// Whom a client made up is in no event.
+func TestMadeUpPublisher(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		token := w.token("ana", func(c *auth.ParticipantClaims) { c.Subscribe = false })
+		_, err := w.Subscribe(t.Context(), token, "made\x00up\xff"+strings.Repeat("x", 100), Client{}, nil)
+		refused(t, err, 403, resource.InsufficientCapabilities)
+		w.told("st-1 begins", "ana JOINED", "ana SUBSCRIBE_ERROR INSUFFICIENT_CAPABILITIES")
+	})
+}
+
 // A publisher who leaves while an offer is being answered is not subscribed to.
 func TestPublisherLeavesMeanwhile(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -91,67 +101,6 @@ func TestPublisherLeavesMeanwhile(t *testing.T) {
 		refused(t, <-done, 404, resource.PublisherNotFound)
 		if w.engine.newest().open() {
 			t.Error("the session is open")
-		}
-	})
-}
-
-// Quotas: publishers and subscribers of a stage, subscriptions and requests of a
-// participant.
-func TestQuotas(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.end()
-		w.start(Config{MaxSubscribers: 3})
-		var sessions []*session
-		for i := range 12 {
-			sessions = append(sessions, w.onAir(w.token(fmt.Sprint("host-", i))))
-		}
-		w.onAir(w.token("host-0")) // another connection is not another publisher
-		extra := w.token("extra")
-		_, err := w.Publish(t.Context(), extra, Client{}, nil)
-		refused(t, err, 503, resource.ParticipantQuotaExceeded)
-		sessions[1].Close(rtc.ErrHungUp)
-		synctest.Wait()
-		w.onAir(extra)
-
-		w.subscribe(w.token("ana"), "host-1")
-		w.subscribe(w.token("host-2"), "host-1")
-		bob := w.token("bob")
-		for i := range 12 {
-			w.subscribe(bob, fmt.Sprint("host-", i))
-		}
-		_, err = w.Subscribe(t.Context(), w.token("host-0"), "host-1", Client{}, nil)
-		refused(t, err, 503, resource.ParticipantQuotaExceeded)
-		_, err = w.Listen(t.Context(), w.token("cid"), "hall", Client{}) // the 16th
-		refused(t, err, 503, resource.ParticipantQuotaExceeded)
-	})
-}
-
-func TestManyRequests(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		ana := w.token("ana")
-		w.engine.hold = make(chan struct{})
-		errs := make(chan error)
-		for range maxHolds + 1 {
-			go func() {
-				_, err := w.Publish(t.Context(), ana, Client{}, nil)
-				errs <- err
-			}()
-		}
-		refused(t, <-errs, 429, "")
-		close(w.engine.hold)
-		for range maxHolds {
-			if err := <-errs; err != nil {
-				t.Error(err)
-			}
-		}
-		open := 0
-		for _, s := range w.engine.sessions {
-			if s.open() {
-				open++
-			}
-		}
-		if open != 1 {
-			t.Errorf("%d publications are open", open)
 		}
 	})
 }
@@ -187,34 +136,6 @@ func TestOffers(t *testing.T) {
 			w.told(want...)
 		})
 	}
-}
-
-func TestTokens(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		for _, token := range []string{"", "x", w.token("ana") + "x"} {
-			_, err := w.Publish(t.Context(), token, Client{}, nil)
-			refused(t, err, 401, "")
-			_, err = w.Subscribe(t.Context(), token, "ana", Client{}, nil)
-			refused(t, err, 401, "")
-			_, err = w.Listen(t.Context(), token, "hall", Client{})
-			refused(t, err, 401, "")
-			_, err = w.Authorize(t.Context(), token)
-			refused(t, err, 401, "")
-		}
-		_, err := w.Listen(t.Context(), w.token("ana"), "other", Client{})
-		refused(t, err, 403, "")
-		_, err = w.Listen(t.Context(), w.token("ana", func(c *auth.ParticipantClaims) {
-			c.Stage = place.ARN(resource.KindStage, "gone")
-		}), "gone", Client{})
-		refused(t, err, 404, "")
-		if claims, err := w.Authorize(t.Context(), w.token("ana")); err != nil || claims.ID != "ana" {
-			t.Errorf("authorize: %+v, %v", claims, err)
-		}
-		w.told()
-		if n := len(w.Manager.rooms); n != 0 {
-			t.Errorf("%d rooms are left", n)
-		}
-	})
 }
 
 // While the database is away nobody gets in; who is in stays, and what happens is
@@ -255,25 +176,6 @@ func TestDatabaseAway(t *testing.T) {
 			"ana Participant Unpublished st-1", "dan JOINED")
 		if got := sees(t, listener); got != "bob dan" {
 			t.Errorf("bob sees %s", got)
-		}
-	})
-}
-
-// A room that stops does not wait for a database that is away for ever.
-func TestStopWhileAway(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.onAir(w.token("ana"))
-		w.ledger.setAway(true)
-		begun := time.Now()
-		w.end()
-		if waited := time.Since(begun); waited != stopGrace {
-			t.Errorf("stopped after %v", waited)
-		}
-		_, err := w.Listen(t.Context(), w.token("bob"), "hall", Client{})
-		refused(t, err, 503, "")
-		w.Deleted(hall)
-		if err := w.Disconnect(t.Context(), hall, "ana", ""); !errors.Is(err, errAway) {
-			t.Errorf("disconnect: %v", err)
 		}
 	})
 }

@@ -31,6 +31,7 @@ type room struct {
 	participants map[string]*participant // by id: who is in, or about to be
 	publishers   map[*participant]bool   // who publishes, or offers to
 	subscribers  map[*participant]bool   // who subscribes, or offers to
+	barred       map[string]bar          // by id: who broke a limit of publishing
 	vacant       *time.Timer             // runs while nobody is in the session
 	crowd        crowd
 	desk         desk
@@ -39,7 +40,7 @@ type room struct {
 func newRoom(m *Manager, stage resource.ARN) *room {
 	r := &room{
 		m: m, stage: stage, log: m.Log.With("stage", stage.ID()), participants: make(map[string]*participant),
-		publishers: make(map[*participant]bool), subscribers: make(map[*participant]bool),
+		publishers: make(map[*participant]bool), subscribers: make(map[*participant]bool), barred: make(map[string]bar),
 	}
 	r.crowd.wake = make(chan struct{})
 	return r
@@ -54,6 +55,9 @@ func (m *Manager) admit(claims *auth.ParticipantClaims, from Client) (*participa
 	client := from.software()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.stopped { // since the request began
+		return nil, errStopping
+	}
 	r := m.rooms[claims.Stage]
 	if r == nil {
 		r = newRoom(m, claims.Stage)
@@ -65,13 +69,13 @@ func (m *Manager) admit(claims *auth.ParticipantClaims, from Client) (*participa
 	switch {
 	case r.closed:
 		return nil, errStopping
+	case p == nil && !time.Now().Before(claims.ExpiresAt):
+		return nil, errExpired // it left since its token was verified
 	case p == nil && len(r.participants) >= m.MaxPublishers+m.MaxSubscribers:
 		return nil, refuse(statusFull, resource.ParticipantQuotaExceeded, "the stage has its %d participants", len(r.participants))
 	case p == nil:
 		p = newParticipant(r, claims, client)
 		r.participants[p.id] = p
-		stopTimer(&r.vacant)
-		r.desk.ending = time.Time{}
 		r.enqueue(p)
 	case p.holds >= maxHolds, len(p.todo) >= maxTodo:
 		return nil, errBusy
@@ -93,16 +97,41 @@ func (r *room) recover(ctx context.Context, s resource.StageSession) error {
 			return err
 		}
 		for i := range found {
-			newest, _, err := r.m.Ledger.ListParticipantEvents(ctx, s.Stage, s.ID, found[i].ID, resource.Page{Size: 100})
+			newest, err := r.history(ctx, s.ID, found[i].ID)
+			if err != nil {
+				return err
+			}
+			killed, err := r.m.Ledger.ParticipantKilled(ctx, s.Stage, found[i].ID)
 			if err != nil {
 				return err
 			}
 			p := recoverParticipant(r, &found[i], newest)
+			if killed { // the last run ended before it was stored that it left
+				p.left, p.reason, p.queued = true, reasonDisconnected, true
+				left := resource.ParticipantEvent{Name: resource.Left, ParticipantID: p.id, EventTime: time.Now()}
+				p.todo = append(p.todo, happening{event: left})
+				r.desk.queue = append(r.desk.queue, p)
+				continue
+			}
 			r.participants[p.id] = p
 			r.crowd.add(p)
 		}
 		if page.After = next; next == "" {
 			return nil
+		}
+	}
+}
+
+// history reads all that is kept of what happened to a participant, newest first.
+func (r *room) history(ctx context.Context, session, participantID string) (all []resource.ParticipantEvent, err error) {
+	for page := (resource.Page{Size: 100}); ; {
+		some, next, err := r.m.Ledger.ListParticipantEvents(ctx, r.stage, session, participantID, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+		if page.After = next; next == "" {
+			return all, nil
 		}
 	}
 }
@@ -119,12 +148,15 @@ func (r *room) awaitReturn() {
 			p.rest()
 		}
 	}
+	if len(r.desk.queue) > 0 {
+		r.work()
+	}
 	r.restIfVacant()
 }
 
 // restIfVacant lets the session end some time after its last participant left.
 func (r *room) restIfVacant() {
-	if len(r.participants) > 0 || r.session == "" || r.vacant != nil || r.closed {
+	if len(r.participants) > 0 || r.session == "" || r.vacant != nil || !r.desk.ending.IsZero() || r.closed {
 		return
 	}
 	r.after(&r.vacant, vacancy, func() {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Snapshot is a room as its listeners see it: everybody who publishes or did, and
-// of the others the 250 who came first. So in a larger room a listener may not find
+// Snapshot is a room as its listeners see it: everybody who publishes, and of the
+// others the 250 who came first. So in a larger room a listener may not find
 // itself.
 type Snapshot struct {
 	StageID      string `json:"stageId"`
@@ -39,7 +39,7 @@ type crowd struct {
 	toldAt time.Time
 }
 
-// maxAudience is how many a snapshot names of those who have not published. It goes
+// maxAudience is how many a snapshot names of those who do not publish. It goes
 // to everybody: what comes beyond costs the others nothing.
 const maxAudience = 250
 
@@ -138,7 +138,7 @@ func (c *crowd) encode(stageID string) []byte {
 	out = append(out, `","participants":[`...)
 	audience := 0
 	for _, p := range c.members {
-		if !p.published {
+		if !p.seenPublishing {
 			if audience++; audience > maxAudience {
 				continue
 			}

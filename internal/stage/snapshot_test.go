@@ -93,6 +93,22 @@ func TestLargeRoom(t *testing.T) {
 	})
 }
 
+// Who published once and does no longer is of the audience.
+func TestLargeRoomThatPublished(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		first := w.listen(w.token("first"))
+		for i := range maxAudience + 50 {
+			token := w.token(fmt.Sprint("p", i))
+			w.listen(token)
+			w.onAir(token).Close(rtc.ErrHungUp)
+		}
+		time.Sleep(time.Minute)
+		if n := len(strings.Fields(sees(t, first))); n != maxAudience {
+			t.Errorf("%d are named", n)
+		}
+	})
+}
+
 // What a snapshot says of a participant is what its token says, of the newest one.
 func TestSeen(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

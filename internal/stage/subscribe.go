@@ -46,11 +46,11 @@ func (p *participant) offerSubscription(claims *auth.ParticipantClaims, remoteID
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	remote := r.participants[remoteID]
 	refused := func(status int, code resource.ParticipantErrorCode, format string, args ...any) error {
-		p.fail(resource.SubscribeError, remoteID, code)
+		p.fail(resource.SubscribeError, knownID(remote), code)
 		return refuse(status, code, format, args...)
 	}
-	remote := r.participants[remoteID]
 	switch {
 	case p.left:
 		return nil, refusalFor(p.reason)
@@ -59,7 +59,6 @@ func (p *participant) offerSubscription(claims *auth.ParticipantClaims, remoteID
 	case !claims.Subscribe:
 		return nil, refused(http.StatusForbidden, resource.InsufficientCapabilities, "the token does not allow to subscribe")
 	case remote == nil || !remote.published:
-		remoteID = knownID(remote, remoteID)
 		return nil, refused(http.StatusNotFound, resource.PublisherNotFound, "the participant does not publish")
 	case !r.subscribers[p] && len(r.subscribers) >= r.m.MaxSubscribers:
 		return nil, refused(statusFull, resource.ParticipantQuotaExceeded, "the stage has its %d subscribers", r.m.MaxSubscribers)
@@ -73,11 +72,11 @@ func (p *participant) offerSubscription(claims *auth.ParticipantClaims, remoteID
 
 // knownID is the id of a participant, and empty for one who is not there: events
 // name nobody whom the client made up.
-func knownID(p *participant, id string) string {
+func knownID(p *participant) string {
 	if p == nil {
 		return ""
 	}
-	return id
+	return p.id
 }
 
 // answerSubscription takes note of what became of an offer: a session, or err.

@@ -145,13 +145,20 @@ func (s *Store) JoinStage(ctx context.Context, p resource.Participant) (resource
 // alters nothing), and stores the result with what happened to the participant
 // and the events that tell of it, each in the order given. Without a time, it
 // happened now. Stage, session and ids stay what they were. It is NotFound when
-// there is no such participant. No other change to the database happens
-// meanwhile, and change must not call the Store.
+// there is no such participant, and when something is to have happened to it in a
+// session that has ended: its leaving was told then. No other change to the
+// database happens meanwhile, and change must not call the Store.
 func (s *Store) UpdateParticipant(ctx context.Context, stage resource.ARN, sessionID, participantID string,
 	change func(*resource.Participant), happened []resource.ParticipantEvent, events ...resource.Event) error {
 
 	return s.change(ctx, fmt.Sprintf("update participant %s of %s", participantID, stage), func(ctx context.Context, tx bun.Tx) error {
-		row, err := findParticipant(ctx, tx, stage, sessionID, participantID)
+		row, err := findParticipant(ctx, tx, stage, sessionID, participantID, func(q *bun.SelectQuery) *bun.SelectQuery {
+			if len(happened) == 0 {
+				return q
+			}
+			running := tx.NewSelect().Model((*stageSessionRow)(nil)).Where("session_id = ?", sessionID).Where("ended_at IS NULL")
+			return q.Where("EXISTS (?)", running)
+		})
 		if err != nil {
 			return err
 		}
@@ -188,10 +195,12 @@ func (s *Store) Participant(ctx context.Context, stage resource.ARN, sessionID, 
 	return row.participant(), nil
 }
 
-func findParticipant(ctx context.Context, db bun.IDB, stage resource.ARN, sessionID, participantID string) (*participantRow, error) {
+func findParticipant(ctx context.Context, db bun.IDB, stage resource.ARN, sessionID, participantID string,
+	narrow ...func(*bun.SelectQuery) *bun.SelectQuery) (*participantRow, error) {
+
 	row := new(participantRow)
 	err := db.NewSelect().Model(row).Where("session_id = ?", sessionID).Where("participant_id = ?", participantID).
-		Where("stage_arn = ?", stage).Scan(ctx)
+		Where("stage_arn = ?", stage).Apply(narrow...).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, resource.Errorf(resource.NotFound, "Participant: %s not found in session %s of stage %s", participantID, sessionID, stage)
 	}

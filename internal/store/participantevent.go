@@ -32,8 +32,12 @@ func (r *participantEventRow) event() resource.ParticipantEvent {
 	}
 }
 
+// publishEvents are those of which the newest says whether a participant publishes.
+var publishEvents = bun.Tuple([]resource.ParticipantEventName{resource.PublishStarted, resource.PublishStopped})
+
 // maxParticipantEvents is how many of its newest events are kept of a
-// participant in a session. What a client does makes them, as often as it likes.
+// participant in a session, and the newest of publishEvents before them. What a
+// client does makes them, as often as it likes.
 const maxParticipantEvents = 1000
 
 // insertParticipantEvents stores what happened to a participant in a session at
@@ -60,8 +64,12 @@ func insertParticipantEvents(ctx context.Context, tx bun.Tx, seq int64, sessionI
 	newest := tx.NewSelect().Model((*participantEventRow)(nil)).Column("seq").
 		Where("session_id = ?", sessionID).Where("participant_id = ?", participantID).
 		Order("seq DESC").Limit(1).Offset(maxParticipantEvents)
+	// By which it is known, after a restart and at the session's end, who publishes.
+	publishing := tx.NewSelect().Model((*participantEventRow)(nil)).ColumnExpr("COALESCE(MAX(seq), 0)").
+		Where("session_id = ?", sessionID).Where("participant_id = ?", participantID).Where("name IN ?", publishEvents)
 	_, err := tx.NewDelete().Model((*participantEventRow)(nil)).
-		Where("session_id = ?", sessionID).Where("participant_id = ?", participantID).Where("seq <= (?)", newest).Exec(ctx)
+		Where("session_id = ?", sessionID).Where("participant_id = ?", participantID).
+		Where("seq <= (?)", newest).Where("seq <> (?)", publishing).Exec(ctx)
 	if err != nil {
 		return fmt.Errorf("delete the oldest participant events: %w", err)
 	}

@@ -130,7 +130,7 @@ func endStageSession(ctx context.Context, tx bun.Tx, row *stageSessionRow, at ti
 func stopPublishing(ctx context.Context, tx bun.Tx, session *stageSessionRow) error {
 	newest := tx.NewSelect().Model((*participantEventRow)(nil)).Column("name").
 		Where("session_id = ?", session.ID).Where("participant_id = participant_row.participant_id").
-		Where("name IN ?", bun.Tuple([]resource.ParticipantEventName{resource.PublishStarted, resource.PublishStopped})).
+		Where("name IN ?", publishEvents).
 		Order("seq DESC").Limit(1)
 	var publishers []participantRow
 	// Of thousands who are there few have ever published: an index tells which.
@@ -162,8 +162,8 @@ func stopPublishing(ctx context.Context, tx bun.Tx, session *stageSessionRow) er
 // sessions it deleted.
 func (s *Store) DeleteOldStageSessions(ctx context.Context, before time.Time) (n int, err error) {
 	const doing = "delete old stage sessions"
-	// Of thousands of participants each may have hundreds of events: they go
-	// some at a time, so that nobody who joins meanwhile waits for all of it.
+	// Of thousands of participants each may have a thousand events: they go a few
+	// at a time, so that nobody who joins meanwhile waits for all of it.
 	for more := true; more && err == nil; {
 		err = s.change(ctx, doing, func(ctx context.Context, tx bun.Tx) error {
 			ended := tx.NewSelect().Model((*stageSessionRow)(nil)).Column("session_id").Where("ended_at < ?", millis(before))
@@ -184,7 +184,7 @@ func (s *Store) DeleteOldStageSessions(ctx context.Context, before time.Time) (n
 }
 
 // deletedAtOnce is how many participants one transaction deletes.
-const deletedAtOnce = 200
+const deletedAtOnce = 20
 
 // count is how many rows a statement changed.
 func count(res sql.Result, err error) (int, error) {
