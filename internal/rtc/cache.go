@@ -7,8 +7,10 @@ import "encoding/binary"
 // is the order they are sent in, and by their numbers, under which subscribers ask
 // for them. A lane's mutex guards it; the packets themselves never change.
 type cache struct {
-	arrivals []*packet // that of arrival a is at a modulo the length
-	numbers  []*packet // that of number n is at n modulo the length, if it is there
+	packets  int       // kept at most
+	arrivals []*packet // that of arrival a is at a modulo packets; nil: none is kept
+	numbers  []*packet // that of number n is at n modulo packets, if it is there
+	tail     uint64    // nothing before this arrival is kept
 	head     uint64    // the next arrival
 	highest  uint64    // number, of all there were
 	keyed    bool      // there was a key frame
@@ -31,7 +33,12 @@ type packet struct {
 }
 
 func newCache(packets int) cache {
-	return cache{arrivals: make([]*packet, packets), numbers: make([]*packet, packets)}
+	return cache{packets: packets}
+}
+
+// clear lets go of all packets. Arrivals and numbers go on.
+func (c *cache) clear() {
+	c.arrivals, c.numbers, c.tail, c.keyed = nil, nil, c.head, false
 }
 
 // newPacket copies payload, for a packet that has no number yet.
@@ -46,8 +53,11 @@ func (p *packet) payload() []byte { return p.bytes[2:] }
 // add stores a packet under its number, unless it is there already or is older than
 // what the cache keeps: then it reports false.
 func (c *cache) add(p *packet, number uint64) bool {
-	if number+uint64(len(c.numbers)) <= c.highest || c.at(number) != nil {
+	if number+uint64(c.packets) <= c.highest || c.at(number) != nil {
 		return false
+	}
+	if c.arrivals == nil {
+		c.arrivals, c.numbers = make([]*packet, c.packets), make([]*packet, c.packets)
 	}
 	p.number = number
 	binary.BigEndian.PutUint16(p.bytes, uint16(number))
@@ -67,6 +77,9 @@ func (c *cache) add(p *packet, number uint64) bool {
 
 // at is the packet of a number; nil when the cache does not have it.
 func (c *cache) at(number uint64) *packet {
+	if c.numbers == nil {
+		return nil
+	}
 	if p := c.numbers[number%uint64(len(c.numbers))]; p != nil && p.number == number {
 		return p
 	}
@@ -83,7 +96,7 @@ func (c *cache) first(arrival uint64) *packet {
 
 // oldest is the arrival of the oldest packet that is there.
 func (c *cache) oldest() uint64 {
-	return c.head - min(c.head, uint64(len(c.arrivals)))
+	return max(c.tail, c.head-min(c.head, uint64(c.packets)))
 }
 
 // near is the number whose low 16 bits are seq that lies nearest to the highest.

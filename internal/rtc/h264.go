@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
@@ -30,7 +31,7 @@ func nalus(payload []byte, f func(kind h264.NALUType, nalu []byte)) {
 			rest = rest[2+size:]
 		}
 	case naluFUA:
-		if len(payload) > 2 && payload[1]&0x80 != 0 {
+		if len(payload) > 1 && payload[1]&0x80 != 0 {
 			f(h264.NALUType(payload[1]&0x1f), payload[2:])
 		}
 	default:
@@ -47,18 +48,28 @@ func isKey(payload []byte) (key bool) {
 	return key
 }
 
-// picture reads the sequence parameter set of a payload, if there is one that can be
-// read. known is the one read last: when it has not changed, ok is false.
-func picture(payload, known []byte) (width, height int, sps []byte, ok bool) {
+// pictures reads the sequence parameter sets that begin in a payload: the size of the
+// largest picture, 0 without any, and whether all are within the limits. One that
+// cannot be read, perhaps because it goes on in another fragment, is within none: a
+// decoder may take it for whatever the client likes.
+func pictures(payload []byte, limits Limits) (width, height int, within bool) {
+	within = true
 	nalus(payload, func(kind h264.NALUType, nalu []byte) {
-		// A parameter set in fragments would be longer than any there is.
-		if kind != h264.NALUTypeSPS || payload[0]&0x1f == naluFUA || string(nalu) == string(known) {
+		if kind != h264.NALUTypeSPS {
 			return
 		}
+		if payload[0]&0x1f == naluFUA {
+			nalu = append([]byte{byte(kind)}, nalu...)
+		}
 		var set h264.SPS
-		if set.Unmarshal(nalu) == nil {
-			width, height, sps, ok = set.Width(), set.Height(), nalu, true
+		if set.Unmarshal(nalu) != nil {
+			within = within && limits.fits(math.MaxInt, math.MaxInt)
+			return
+		}
+		within = within && limits.fits(set.Width(), set.Height())
+		if set.Width()*set.Height() > width*height {
+			width, height = set.Width(), set.Height()
 		}
 	})
-	return width, height, sps, ok
+	return width, height, within
 }

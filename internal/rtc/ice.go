@@ -49,12 +49,8 @@ func (e *Engine) check(from path, b []byte, now time.Time) {
 	if m.Decode() != nil || m.Type.Method != stun.MethodBinding {
 		return
 	}
-	if m.Type.Class == stun.ClassIndication {
-		if s := e.sessionOn(from); s != nil {
-			s.heard(now) // a keep-alive (RFC 8445 §11)
-		}
-		return
-	}
+	// An indication (RFC 8445 §11) keeps a way open and needs no answer. Nobody signs
+	// it, so it says nothing about who is there.
 	if m.Type.Class != stun.ClassRequest || m.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(&m) != nil {
 		return
 	}
@@ -113,8 +109,9 @@ func (e *Engine) sessionOn(p path) *Session {
 // nominate notes that an authentic check came on a path, and sends there from now on
 // when the client nominates it, or when there is no other way yet. The newest
 // nomination counts: a client that changes networks says so with it. But one that
-// keeps both UDP and TCP open is sent to by UDP. It reports false when the
-// session has ended.
+// keeps both UDP and TCP open is sent to by UDP. Another session's client may show
+// the same address: it has what comes from there until the one that is sent to there
+// shows itself again. It reports false when the session has ended.
 func (e *Engine) nominate(s *Session, is iceSession, p path, nominated bool, now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -137,6 +134,9 @@ func (e *Engine) nominate(s *Session, is iceSession, p path, nominated bool, now
 		nominated && (p.tcp == nil || present.tcp != nil || now.Sub(st.heard) > udpSilence):
 		s.path.Store(&p)
 		st.heard = now
+	}
+	if *s.path.Load() == p {
+		e.byPath[p] = s
 	}
 	if nominated && is == st.present && st.former != (iceSession{}) {
 		delete(e.byUfrag, st.former.local.ufrag)

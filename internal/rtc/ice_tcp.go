@@ -24,12 +24,14 @@ const (
 	// for again or replaced by a key frame, as on any network. About a second of 2
 	// Mbit/s.
 	tcpQueue = 256
-	// maxTCP is how many connections there may be, and maxTCPAlone how many of them
-	// that no authentic check came on, for tcpAlone at most.
-	maxTCP      = 16384
-	maxTCPAlone = 1024
-	tcpAlone    = 10 * time.Second
-	tcpStuck    = 5 * time.Second // a client that takes nothing for so long is gone
+	// maxTCP is how many connections there may be, maxTCPAlone how many of them that no
+	// authentic check came on, for tcpAlone at most, and maxTCPAloneOfOne how many of
+	// those from one address, or from one /64 of IPv6: the least that anybody has.
+	maxTCP           = 16384
+	maxTCPAlone      = 1024
+	maxTCPAloneOfOne = 64
+	tcpAlone         = 10 * time.Second
+	tcpStuck         = 5 * time.Second // a client that takes nothing for so long is gone
 )
 
 // serveTCP accepts connections until the listener is closed.
@@ -37,7 +39,7 @@ func (e *Engine) serveTCP(ctx context.Context, ln net.Listener) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	all := make(chan struct{}, maxTCP)
-	alone := make(chan struct{}, maxTCPAlone)
+	alone := strangers{of: map[netip.Prefix]int{}}
 	for {
 		conn, err := ln.Accept()
 		switch {
@@ -52,37 +54,71 @@ func (e *Engine) serveTCP(ctx context.Context, ln net.Listener) error {
 			}
 			continue
 		}
+		from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+		if err != nil {
+			conn.Close()
+			continue
+		}
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		select {
 		case all <- struct{}{}:
 		default:
 			conn.Close()
 			continue
 		}
-		select {
-		case alone <- struct{}{}:
-		default:
+		if !alone.admit(from.Addr()) {
 			conn.Close()
 			<-all
 			continue
 		}
 		conns.Go(func() {
 			defer func() { <-all }()
-			e.serveConn(ctx, conn, sync.OnceFunc(func() { <-alone }))
+			e.serveConn(ctx, conn, from, sync.OnceFunc(func() { alone.release(from.Addr()) }))
 		})
 	}
 }
 
+// strangers counts connections that no authentic check came on.
+type strangers struct {
+	mu  sync.Mutex // guards the rest
+	all int
+	of  map[netip.Prefix]int
+}
+
+// admit takes one more, if there may be one.
+func (s *strangers) admit(from netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	network := networkOf(from)
+	if s.all == maxTCPAlone || s.of[network] == maxTCPAloneOfOne {
+		return false
+	}
+	s.all++
+	s.of[network]++
+	return true
+}
+
+// release forgets one that was admitted.
+func (s *strangers) release(from netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	network := networkOf(from)
+	s.all--
+	if s.of[network]--; s.of[network] == 0 {
+		delete(s.of, network)
+	}
+}
+
+// networkOf is all that one client may have for itself: an address, or a /64 of IPv6.
+func networkOf(addr netip.Addr) netip.Prefix {
+	p, _ := addr.Prefix(min(addr.BitLen(), 64)) // there is one of each such length
+	return p
+}
+
 // serveConn reads a connection's packets until it ends. known is called once an
 // authentic check came on it, and at the end.
-func (e *Engine) serveConn(ctx context.Context, conn net.Conn, known func()) {
-	p := path{tcp: &tcpPath{conn: conn, queue: make(chan []byte, tcpQueue)}}
-	addr, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		conn.Close()
-		known()
-		return
-	}
-	p.addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+func (e *Engine) serveConn(ctx context.Context, conn net.Conn, from netip.AddrPort, known func()) {
+	p := path{addr: from, tcp: &tcpPath{conn: conn, queue: make(chan []byte, tcpQueue)}}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	var writer sync.WaitGroup

@@ -24,11 +24,13 @@ type lane struct {
 	closed bool
 
 	layers   []*layer
-	current  *layer    // whose packets are forwarded
-	wanted   *layer    // a better one, forwarded from its next key frame on
-	seen     bool      // there were packets, ever
-	last     stamp     // of the packet with the highest number
-	reported time.Time // when subscribers were last sent a report
+	deserted *time.Timer // forgets the packets, keepFor after the last layer has left
+	current  *layer      // whose packets are forwarded
+	wanted   *layer      // a better one, forwarded from its next key frame on
+	seen     bool        // there were packets, ever
+	last     stamp       // of the packet with the highest number
+	reported time.Time   // when subscribers were last to be sent a report
+	reports  uint64      // how often they were: the pumps send them
 
 	keyWanted bool
 	asking    *time.Timer // asks for it every keyFrameInterval; nil: nobody does
@@ -51,11 +53,16 @@ const (
 	// layerTimeout is how long the layer that is forwarded may be silent while
 	// another is not.
 	layerTimeout = time.Second
+	// keepFor is how long packets are kept that nobody follows with more: who comes
+	// back has found another network by then, and subscribers have what they missed.
+	keepFor = 10 * time.Second
 )
 
 func newLane(kind kind) *lane {
 	l := &lane{kind: kind, cache: newCache(cachePackets[kind])}
 	l.wake.L = &l.mu
+	l.deserted = time.AfterFunc(keepFor, l.forget)
+	l.deserted.Stop()
 	// Both begin anywhere (RFC 3550 §5.1).
 	l.cache.highest = 1<<16 + uint64(rand.Uint32N(1<<16))
 	l.last.timestamp = rand.Uint32()
@@ -149,6 +156,19 @@ func (l *lane) leave(from *layer, now time.Time) {
 	if l.wanted != nil {
 		l.wantKeyFrame()
 	}
+	if len(l.layers) == 0 {
+		l.deserted.Reset(keepFor)
+	}
+}
+
+// forget lets go of the packets of a lane that nobody publishes. The numbers stay, for
+// who may come back.
+func (l *lane) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.layers) == 0 {
+		l.cache.clear()
+	}
 }
 
 // wantKeyFrame has the publisher asked for a key frame: now, or when it has been
@@ -208,7 +228,7 @@ func (l *lane) join(sn *sender) {
 		}
 	}
 	if least == nil || len(least.senders) >= pumpSenders && len(l.pumps) < runtime.GOMAXPROCS(0) {
-		least = &pump{lane: l, next: l.cache.head}
+		least = &pump{lane: l, next: l.cache.head, reports: l.reports}
 		l.pumps = append(l.pumps, least)
 		l.running.Go(least.run)
 	}
@@ -251,6 +271,7 @@ func (l *lane) close() {
 		from.closed = true
 	}
 	l.layers, l.current, l.wanted = nil, nil, nil
+	l.deserted.Stop()
 	senders := l.audience()
 	if l.asking != nil {
 		l.asking.Reset(0) // it sees the end

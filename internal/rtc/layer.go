@@ -16,7 +16,6 @@ type layer struct {
 	in   inbound
 
 	parsed rtp.Packet // write's own
-	sps    []byte     // write's own: the newest sequence parameter set
 
 	// Guarded by the lane's mutex.
 	closed        bool
@@ -53,13 +52,10 @@ func (l *layer) write(b []byte) {
 	p.marker = header.Marker
 	p.audioLevel = extension(header, l.in.extensions.audioLevel)
 	p.orientation = extension(header, l.in.extensions.orientation)
-	width, height, sized := 0, 0, false
+	width, height, within := 0, 0, true
 	if l.in.kind == video {
 		p.key = isKey(payload)
-		var sps []byte
-		if width, height, sps, sized = picture(payload, l.sps); sized {
-			l.sps = append(l.sps[:0], sps...)
-		}
+		width, height, within = pictures(payload, l.up.limits)
 	}
 
 	now := time.Now()
@@ -70,7 +66,7 @@ func (l *layer) write(b []byte) {
 	}
 	number, restarted, ok := l.sequence.next(header.SequenceNumber)
 	if ok {
-		if sized {
+		if width > 0 {
 			l.width, l.height = width, height
 		}
 		if restarted {
@@ -83,7 +79,7 @@ func (l *layer) write(b []byte) {
 
 	if ok {
 		l.up.received(len(payload), now)
-		if sized && !l.up.limits.fits(width, height) {
+		if !within {
 			l.up.exceed(ErrResolution)
 		}
 	}

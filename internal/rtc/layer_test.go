@@ -172,6 +172,7 @@ func TestResolutionLimit(t *testing.T) {
 		"at the limit":          {"1280x720", false},
 		"at the limit, upright": {"720x1280", false},
 		"above":                 {"1920x1080", true},
+		"torn":                  {"torn", true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

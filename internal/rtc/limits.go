@@ -14,7 +14,7 @@ type Limits struct {
 // Why a connection that publishes was ended for what it sent.
 var (
 	ErrBitrate    = errors.New("the bitrate is above the limit")
-	ErrResolution = errors.New("the picture is larger than the limit")
+	ErrResolution = errors.New("the picture is larger than the limit, or nobody can tell")
 )
 
 // fits tells whether a picture is within the limits.

@@ -72,10 +72,8 @@ type reception struct {
 	ssrc  uint32
 	clock int // Hz
 
-	begun    bool
-	first    uint32 // the first sequence number, extended by its wraps
-	highest  uint32 // the highest one
-	received uint32
+	sequence sequence
+	received uint32    // since the sequence began or leapt, each once
 	missing  []missing // in order
 
 	expectedBefore, receivedBefore uint32 // at the last report
@@ -87,14 +85,13 @@ type reception struct {
 
 // missing is a packet that did not come.
 type missing struct {
-	number uint32
+	number uint64
 	since  time.Time
 	asked  time.Time
 }
 
 const (
 	maxMissing = 256 // beyond, pictures are past repair: a key frame is asked for
-	maxJump    = 3000
 	// A packet is asked for again when it has not come within askEvery, and given up
 	// when subscribers would not wait for it either.
 	askEvery = 100 * time.Millisecond
@@ -103,21 +100,21 @@ const (
 
 // receive counts a packet. It reports whether others are missing before it that were
 // not known to be.
-func (r *reception) receive(number uint16, timestamp uint32, now time.Time) (gap bool) {
-	if !r.begun {
-		r.begun, r.first, r.highest = true, 1<<16|uint32(number), 1<<16|uint32(number)
-		r.received = 1
-		r.transit = r.arrival(now) - float64(timestamp)
-		return false
-	}
-	ahead := int32(int16(number - uint16(r.highest)))
-	extended := uint32(int32(r.highest) + ahead)
+func (r *reception) receive(seq uint16, timestamp uint32, now time.Time) (gap bool) {
+	begun, before := r.sequence.begun, r.sequence.highest
+	number, restarted, ok := r.sequence.next(seq)
 	switch {
-	case ahead > maxJump || ahead < -maxJump: // the client began anew
-		*r = reception{ssrc: r.ssrc, clock: r.clock, lastReport: r.lastReport, lastReportAt: r.lastReportAt}
-		return r.receive(number, timestamp, now)
-	case ahead <= 0:
-		i := slices.IndexFunc(r.missing, func(m missing) bool { return m.number == extended })
+	case !ok:
+		return false // of another stream, or the first of one that began anew
+	case !begun || restarted:
+		*r = reception{
+			ssrc: r.ssrc, clock: r.clock, sequence: r.sequence, received: 1,
+			transit:    r.arrival(now) - float64(timestamp),
+			lastReport: r.lastReport, lastReportAt: r.lastReportAt,
+		}
+		return false
+	case number <= before:
+		i := slices.IndexFunc(r.missing, func(m missing) bool { return m.number == number })
 		if i >= 0 {
 			r.missing = slices.Delete(r.missing, i, i+1)
 			r.received++
@@ -125,19 +122,18 @@ func (r *reception) receive(number uint16, timestamp uint32, now time.Time) (gap
 		return false // a repair, late, or there already
 	}
 	r.received++
-	for n := r.highest + 1; n < extended; n++ {
+	for n := before + 1; n < number; n++ {
 		r.missing = append(r.missing, missing{number: n, since: now})
 	}
 	if len(r.missing) > maxMissing {
 		r.missing = slices.Delete(r.missing, 0, len(r.missing)-maxMissing)
 	}
-	r.highest = extended
 	transit := r.arrival(now) - float64(timestamp)
 	if d := transit - r.transit; d > -1e6 && d < 1e6 { // else a time stamp wrapped
 		r.jitter += (max(d, -d) - r.jitter) / 16
 	}
 	r.transit = transit
-	return ahead > 1
+	return number > before+1
 }
 
 // arrival is an instant on the stream's clock.
@@ -164,11 +160,11 @@ func (r *reception) reported(sr *rtcp.SenderReport, now time.Time) {
 
 // report is what a receiver report says of the stream.
 func (r *reception) report(now time.Time) rtcp.ReceptionReport {
-	expected := r.highest - r.first + 1
+	highest, expected := r.sequence.span()
 	expectedNow, receivedNow := expected-r.expectedBefore, r.received-r.receivedBefore
 	r.expectedBefore, r.receivedBefore = expected, r.received
 	report := rtcp.ReceptionReport{
-		SSRC: r.ssrc, LastSequenceNumber: r.highest - 1<<16, Jitter: uint32(r.jitter),
+		SSRC: r.ssrc, LastSequenceNumber: highest, Jitter: uint32(r.jitter),
 		LastSenderReport: r.lastReport,
 	}
 	if expectedNow > receivedNow {

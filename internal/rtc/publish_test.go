@@ -175,8 +175,14 @@ func TestMissingIsAskedFor(t *testing.T) {
 	if n := len(r.missing); n != maxMissing || r.missing[n-1].number&0xffff != 999 {
 		t.Errorf("%d are missing, the last %v", n, r.missing[n-1])
 	}
-	if r.receive(40000, 0, now); len(r.missing) != 0 { // begun anew
-		t.Errorf("%d are missing after a jump", len(r.missing))
+	if r.receive(40000, 0, now); len(r.missing) != maxMissing { // from elsewhere
+		t.Errorf("%d are missing after one packet far off", len(r.missing))
+	}
+	if r.receive(40001, 0, now); len(r.missing) != 0 { // begun anew
+		t.Errorf("%d are missing after a leap", len(r.missing))
+	}
+	if got := r.report(now); got.LastSequenceNumber != 40001 || got.TotalLost != 0 {
+		t.Errorf("after a leap: report %+v", got)
 	}
 }
 

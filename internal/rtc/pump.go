@@ -1,5 +1,7 @@
 package rtc
 
+import "slices"
+
 // pump sends a lane's packets to some of its subscribers, as they come. The cache is
 // its queue: a pump that falls behind costs neither the publisher nor other pumps
 // anything.
@@ -10,7 +12,9 @@ type pump struct {
 	senders []*sender // copied when it changes
 	joining []*sender // of them those that have not begun
 
-	next uint64 // the arrival that comes next; run's own
+	// run's own.
+	next    uint64 // the arrival that comes next
+	reports uint64 // of the lane's, how many subscribers were told
 }
 
 const (
@@ -26,7 +30,7 @@ func (p *pump) run() {
 	l := p.lane
 	for {
 		l.mu.Lock()
-		for p.next == l.cache.head && len(p.joining) == 0 && !l.closed {
+		for p.next == l.cache.head && p.reports == l.reports && len(p.joining) == 0 && !l.closed {
 			l.wake.Wait()
 		}
 		if l.closed {
@@ -43,17 +47,29 @@ func (p *pump) run() {
 			backlog = l.backlog(backlog, from)
 		}
 		coming := l.cache.keyed && l.cache.key >= from
-		if !coming && (skipped > 0 || len(joining) > 0 && len(backlog) == 0) {
+		missed := skipped > 0 && len(senders) > len(joining)
+		if !coming && (missed || len(joining) > 0 && len(backlog) == 0) {
 			l.wantKeyFrame()
 		}
-		ref := l.reference()
+		ref, due := l.reference(), p.reports != l.reports
+		p.reports = l.reports
 		l.mu.Unlock()
 
+		if missed {
+			for _, sn := range senders {
+				if !slices.Contains(joining, sn) {
+					sn.skip(skipped)
+				}
+			}
+		}
 		for _, sn := range joining {
-			sn.begin(backlog, ref)
+			sn.forward(backlog)
 		}
 		for _, sn := range senders {
-			sn.forward(packets, skipped, ref)
+			sn.forward(packets)
+			if (due || !sn.told) && !ref.at.IsZero() {
+				sn.report(ref)
+			}
 		}
 		clear(packets) // old packets are not kept by a pump that sleeps
 		clear(backlog)

@@ -34,23 +34,19 @@ func ntpTicks(d time.Duration) uint64 {
 const reportInterval = 250 * time.Millisecond
 
 // report takes a publisher's sender report about a layer. If that layer's turn it is,
-// each subscriber gets one of its own, with the lane's time stamps.
+// the pumps send each subscriber one of its own, with the lane's time stamps.
 func (l *lane) report(from *layer, sr *rtcp.SenderReport) {
 	now := time.Now()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if from.closed {
-		l.mu.Unlock()
 		return
 	}
 	from.ref = reference{sr.NTPTime, sr.RTPTime, now}
-	ref := l.reference()
-	var senders []*sender
 	if from == l.current && now.Sub(l.reported) >= reportInterval {
-		l.reported, senders = now, l.audience()
-	}
-	l.mu.Unlock()
-	for _, sn := range senders {
-		sn.report(ref)
+		l.reported = now
+		l.reports++
+		l.wake.Broadcast()
 	}
 }
 
@@ -65,8 +61,12 @@ func (l *lane) reference() reference {
 	return ref
 }
 
-// report sends a sender report (RFC 3550 §6.4.1) that tells of this instant.
+// report sends a sender report (RFC 3550 §6.4.1) that tells of this instant: unless
+// nothing was sent, for who has sent nothing is no sender (§6.4). On its pump.
 func (sn *sender) report(ref reference) {
+	if sn.packets.Load() == 0 {
+		return
+	}
 	now := time.Now()
 	passed := now.Sub(ref.at)
 	sr := &rtcp.SenderReport{
@@ -76,10 +76,7 @@ func (sn *sender) report(ref reference) {
 		PacketCount: uint32(sn.packets.Load()),
 		OctetCount:  uint32(sn.bytes.Load()),
 	}
-	if sr.PacketCount == 0 {
-		return // who has sent nothing is no sender (RFC 3550 §6.4)
-	}
-	sn.told.Store(true)
+	sn.told = true
 	sn.mu.Lock()
 	copy(sn.reports[1:], sn.reports[:])
 	sn.reports[0] = sentReport{uint32(sr.NTPTime >> 16), now}

@@ -70,6 +70,15 @@ func (s *sequence) next(seq uint16) (number uint64, restarted, ok bool) {
 	return number, false, true
 }
 
+// span is the highest number, with the wraps since the stream began or leapt, and how
+// many packets there are up to it: what receiver reports tell (RFC 3550 §A.3).
+func (s *sequence) span() (highest, expected uint32) {
+	if !s.begun {
+		return 0, 0
+	}
+	return uint32(s.highest - s.base&^0xffff), uint32(s.highest - s.base + 1)
+}
+
 // missing is how many packets have never come.
 func (s *sequence) missing() uint64 {
 	if !s.begun {

@@ -36,10 +36,10 @@ type sender struct {
 	// The pump's own.
 	header headers
 	begun  bool // pictures begin with a key frame
+	told   bool // the subscriber was sent a report
 
 	closed                  atomic.Bool
 	known                   atomic.Bool // the subscriber has reported the SSRC
-	told                    atomic.Bool // the subscriber was sent a report
 	packets, bytes, skipped atomic.Uint64
 
 	mu           sync.Mutex // guards the rest
@@ -73,21 +73,16 @@ func (s *Source) subscribe(out outbound) *sender {
 	return sn
 }
 
-// begin sends a new subscriber what it needs to join. On its pump.
-func (sn *sender) begin(backlog []*packet, ref reference) {
-	if len(backlog) > 0 {
-		sn.forward(backlog, 0, ref)
-	}
+// skip tells that packets have been left out: pictures wait for a key frame again. On
+// its pump.
+func (sn *sender) skip(packets uint64) {
+	sn.skipped.Add(packets)
+	sn.begun = sn.out.kind == audio
 }
 
 // forward sends packets to the subscriber, unless pictures have to wait for a key
-// frame. skipped is how many are missing before them. The first are followed by a
-// report, if there is a reference for it. On its pump.
-func (sn *sender) forward(packets []*packet, skipped uint64, ref reference) {
-	if skipped > 0 {
-		sn.skipped.Add(skipped)
-		sn.begun = sn.out.kind == audio
-	}
+// frame. On its pump.
+func (sn *sender) forward(packets []*packet) {
 	if !sn.begun {
 		key := slices.IndexFunc(packets, func(p *packet) bool { return p.key })
 		if key < 0 {
@@ -104,9 +99,6 @@ func (sn *sender) forward(packets []*packet, skipped uint64, ref reference) {
 	}
 	sn.packets.Add(uint64(len(packets)))
 	sn.bytes.Add(uint64(sent))
-	if !ref.at.IsZero() && !sn.told.Load() {
-		sn.report(ref)
-	}
 }
 
 // headers makes the header of one packet after the other, in the same place.

