@@ -12,6 +12,10 @@
 // Every stream has a viewer, which follows it as players do and fails the test
 // where a rule of Low-Latency HLS is broken: see package hls.
 //
+// In stages publishers and subscribers are pion's, GStreamer's, aiortc's and
+// Chromium's. Every packet that a subscriber of pion's gets is compared with what
+// was sent, byte by byte.
+//
 // Servers transcode where a test is about that. A machine may be too slow for it,
 // and then the server tells of gaps: that is no fault. Where nothing may be
 // missing, the test is made again in slow motion.
