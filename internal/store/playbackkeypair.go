@@ -31,13 +31,8 @@ func (r *playbackKeyPairRow) playbackKeyPair() resource.PlaybackKeyPair {
 // stored already, QuotaExceeded when there are as many as may be.
 func (s *Store) ImportPlaybackKeyPair(ctx context.Context, k resource.PlaybackKeyPair) error {
 	return s.change(ctx, fmt.Sprintf("import playback key pair %s", k.ARN), func(ctx context.Context, tx bun.Tx) error {
-		same := new(playbackKeyPairRow)
-		err := tx.NewSelect().Model(same).Column("arn").Where("fingerprint = ?", k.Fingerprint).Scan(ctx)
-		switch {
-		case err == nil:
-			return resource.Errorf(resource.Conflict, "publicKeyMaterial: the key is imported already, as %s", same.ARN)
-		case !errors.Is(err, sql.ErrNoRows):
-			return fmt.Errorf("look for the same key: %w", err)
+		if err := noSameKey[playbackKeyPairRow](ctx, tx, k.Fingerprint); err != nil {
+			return err
 		}
 		if err := underQuota[playbackKeyPairRow](ctx, tx, s.quotas.PlaybackKeyPairs, "playback key pairs", nil); err != nil {
 			return err
@@ -84,4 +79,17 @@ func (s *Store) DeletePlaybackKeyPair(ctx context.Context, arn resource.ARN) err
 	return s.change(ctx, fmt.Sprintf("delete playback key pair %s", arn), func(ctx context.Context, tx bun.Tx) error {
 		return remove[playbackKeyPairRow](ctx, tx, arn)
 	})
+}
+
+// noSameKey is a Conflict when a key of that fingerprint is stored already.
+func noSameKey[R any](ctx context.Context, tx bun.Tx, fingerprint string) error {
+	var same resource.ARN
+	err := tx.NewSelect().Model((*R)(nil)).Column("arn").Where("fingerprint = ?", fingerprint).Scan(ctx, &same)
+	switch {
+	case err == nil:
+		return resource.Errorf(resource.Conflict, "publicKeyMaterial: the key is imported already, as %s", same)
+	case !errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("look for the same key: %w", err)
+	}
+	return nil
 }

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"anabranch/internal/resource"
@@ -30,13 +28,8 @@ func (r *publicKeyRow) publicKey() resource.PublicKey {
 // already, QuotaExceeded when there are as many as may be.
 func (s *Store) ImportPublicKey(ctx context.Context, k resource.PublicKey) error {
 	return s.change(ctx, fmt.Sprintf("import public key %s", k.ARN), func(ctx context.Context, tx bun.Tx) error {
-		same := new(publicKeyRow)
-		err := tx.NewSelect().Model(same).Column("arn").Where("fingerprint = ?", k.Fingerprint).Scan(ctx)
-		switch {
-		case err == nil:
-			return resource.Errorf(resource.Conflict, "publicKeyMaterial: the key is imported already, as %s", same.ARN)
-		case !errors.Is(err, sql.ErrNoRows):
-			return fmt.Errorf("look for the same key: %w", err)
+		if err := noSameKey[publicKeyRow](ctx, tx, k.Fingerprint); err != nil {
+			return err
 		}
 		if err := underQuota[publicKeyRow](ctx, tx, s.quotas.PublicKeys, "public keys", nil); err != nil {
 			return err
