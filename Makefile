@@ -36,7 +36,7 @@ test: ffmpeg $(PLAYER) $(CLIENT) ## vets the code and runs its tests, with the r
 e2e: ffmpeg build $(BROWSER) $(SDK) ## runs the built program under ffmpeg, the AWS CLI and SDKs, and Chromium
 	@command -v $${CHROMIUM:-chromium} >/dev/null || script/ensure chromium
 	@script/ensure aws gst-play-1.0 nft ip python-webrtc
-	ANABRANCH=$(CURDIR)/bin/anabranch go test -race -count=1 -parallel 4 -timeout 20m ./e2e/...
+	ANABRANCH=$(CURDIR)/bin/anabranch go test -race -count=1 -parallel 4 -timeout 30m ./e2e/...
 
 .PHONY: bench
 bench: ffmpeg build $(BROWSER) ## measures what streams and viewers cost, and delays, BENCHTIME=60s each
