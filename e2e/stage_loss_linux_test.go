@@ -30,7 +30,7 @@ func TestStageLoss(t *testing.T) {
 	r := s.newRoom()
 	all := r.guests(3)
 	out := all[0].publish(small)
-	subscribers := []*incoming{all[1].subscribe(all[0]), all[2].subscribe(all[0], peerOptions{lean: true})}
+	subscribers := []*incoming{all[1].subscribe(all[0], peerOptions{insists: true}), all[2].subscribe(all[0], peerOptions{lean: true, insists: true})}
 	out.waitSent(15 * time.Second)
 	until := time.Now()
 	out.waitSent(18 * time.Second) // what is lost at the very end nobody misses

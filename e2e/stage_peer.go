@@ -37,6 +37,7 @@ type peer struct {
 // every kind of feedback.
 type peerOptions struct {
 	lean     bool                   // no feedback but NACK: for loads
+	insists  bool                   // asks for five seconds for what is lost, not for one
 	deaf     bool                   // no feedback at all
 	network  webrtc.NetworkType     // UDP over IPv4 when not given
 	drop     func(*rtp.Header) bool // which packets get lost on their way to it
@@ -95,7 +96,12 @@ func (g *guest) newPeer(o peerOptions) (*peer, error) {
 		settings.DisableSRTPReplayProtection(true) // what is dropped has been decrypted
 	}
 	// pion does not notice what came by RTX and would ask for it again and again.
-	asks := []nack.GeneratorOption{nack.GeneratorMaxNacksPerPacket(10)}
+	// Ten times are a second, which a busy machine can sleep through.
+	most := uint16(10)
+	if o.insists {
+		most = 50
+	}
+	asks := []nack.GeneratorOption{nack.GeneratorMaxNacksPerPacket(most)}
 	var err error
 	switch {
 	case o.deaf:
