@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ivs"
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -34,18 +33,32 @@ type keyPair struct {
 // claims of a playback token, beside those that every token has.
 type claims map[string]any
 
-func (s *server) importKeyPair() *keyPair {
-	s.t.Helper()
+// newSigningKey makes a key that tokens are signed with, and its public half in PEM.
+func newSigningKey(t testing.TB) (key *ecdsa.PrivateKey, public string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return key, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// publicKeyPEM is that of a new key.
+func publicKeyPEM(t testing.TB) string {
+	t.Helper()
+	_, public := newSigningKey(t)
+	return public
+}
+
+func (s *server) importKeyPair() *keyPair {
+	s.t.Helper()
+	key, public := newSigningKey(s.t)
 	made, err := s.ivs().ImportPlaybackKeyPair(s.t.Context(), &ivs.ImportPlaybackKeyPairInput{
-		PublicKeyMaterial: aws.String(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))),
+		PublicKeyMaterial: &public,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -124,7 +124,7 @@ func hostileTokens(t *testing.T, s *server, out *outgoing, in *incoming) {
 	for _, claim := range []string{"exp", "iat", "jti", "resource", "topic", "events_url", "whip_url", "capabilities", "version"} {
 		tokens["without "+claim] = key.sign(key.claims(r, "a", claims{claim: nil}), nil)
 	}
-	confused, err := jwt.NewWithClaims(jwt.SigningMethodHS256, key.claims(r, "a", nil)).SignedString([]byte(publicKeyPEM(t)))
+	confused, err := jwt.NewWithClaims(jwt.SigningMethodHS256, key.claims(r, "a", nil)).SignedString([]byte(key.public))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func hostilePackets(t *testing.T, s *server, out *outgoing, in *incoming) {
 		}
 		from.WriteTo(packet, to) // ICMP may tell of something
 		if sent++; sent%50 == 0 {
-			time.Sleep(5 * time.Millisecond) // the socket's buffer is everybody's
+			in.waitGot("video", 1) // the socket's buffer is everybody's
 		}
 	}
 	noise := func(n int) []byte {

@@ -2,10 +2,6 @@ package e2e
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"maps"
 	"strconv"
 	"time"
@@ -20,25 +16,19 @@ type stageKey struct {
 	server *server
 	arn    string
 	key    *ecdsa.PrivateKey
+	public string // in PEM
 }
 
 // importStageKey makes a key pair and imports its public key.
 func (s *server) importStageKey() *stageKey {
 	s.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	key, public := newSigningKey(s.t)
 	made, err := s.realtime().ImportPublicKey(s.t.Context(), &ivsrealtime.ImportPublicKeyInput{
-		PublicKeyMaterial: aws.String(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))})
+		PublicKeyMaterial: &public})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &stageKey{s, aws.ToString(made.PublicKey.Arn), key}
+	return &stageKey{s, aws.ToString(made.PublicKey.Arn), key, public}
 }
 
 // claims are those of a token for both, good for five minutes; change may make

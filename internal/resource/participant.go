@@ -11,9 +11,9 @@ type Participant struct {
 	ID            string            `json:"participantId"`
 	UserID        string            `json:"userId"` // as the token has it; up to 128 characters
 	State         ParticipantState  `json:"state"`
-	FirstJoinTime time.Time         `json:"firstJoinTime"` // in this session
+	FirstJoinTime time.Time         `json:"firstJoinTime"` // in its stage's session
 	Attributes    map[string]string `json:"attributes"`    // as the token has them; up to 1 KB
-	Published     bool              `json:"published"`     // ever in this session
+	Published     bool              `json:"published"`     // ever in its stage's session
 	ParticipantClient
 	RecordingBucket        string                    `json:"recordingS3BucketName"`
 	RecordingPrefix        string                    `json:"recordingS3Prefix"`

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"context"
-	"net/http"
 )
 
 // Listener is told of every change of a room.
@@ -18,23 +17,11 @@ type Listener struct {
 // Listen joins a stage to be told of its participants. A listener of the same
 // token ends. A refusal is an *[Error].
 func (m *Manager) Listen(ctx context.Context, token, stageID string, from Client) (*Listener, error) {
-	done, err := m.begin()
+	p, _, release, err := m.enter(ctx, token, stageID, from)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	claims, err := m.verify(ctx, token)
-	if err != nil {
-		return nil, err
-	}
-	if claims.Stage.ID() != stageID {
-		return nil, refuse(http.StatusForbidden, "", "the token is for another stage")
-	}
-	p, err := m.enter(ctx, &claims, from)
-	if err != nil {
-		return nil, err
-	}
-	defer p.release()
+	defer release()
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()

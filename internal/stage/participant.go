@@ -91,11 +91,29 @@ func recoverParticipant(r *room, was *resource.Participant, newest []resource.Pa
 const joinPatience = 10 * time.Second
 
 // enter lets a token's holder in, or another connection of one who is in, and
-// holds it. It returns when that is stored.
-func (m *Manager) enter(ctx context.Context, claims *auth.ParticipantClaims, from Client) (*participant, error) {
-	p, err := m.admit(claims, from)
+// holds it until release is called. It returns when that is stored. The token must
+// be for the stage of an id, if one is given.
+func (m *Manager) enter(ctx context.Context, token, stageID string, from Client) (
+	p *participant, claims *auth.ParticipantClaims, release func(), err error,
+) {
+	done, err := m.begin()
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			done()
+		}
+	}()
+	verified, err := m.verify(ctx, token)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if stageID != "" && verified.Stage.ID() != stageID {
+		return nil, nil, nil, refuse(http.StatusForbidden, "", "the token is for another stage")
+	}
+	if p, err = m.admit(&verified, from); err != nil {
+		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinPatience)
 	defer cancel()
@@ -109,9 +127,9 @@ func (m *Manager) enter(ctx context.Context, claims *auth.ParticipantClaims, fro
 	}
 	if err != nil {
 		p.release()
-		return nil, err
+		return nil, nil, nil, err
 	}
-	return p, nil
+	return p, &verified, func() { p.release(); done() }, nil
 }
 
 // release ends a request's hold.

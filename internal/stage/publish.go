@@ -15,21 +15,12 @@ import (
 // already with the same token goes on in the new connection. A refusal is an
 // *[Error].
 func (m *Manager) Publish(ctx context.Context, token string, from Client, offer []byte) (Answer, error) {
-	done, err := m.begin()
+	p, claims, release, err := m.enter(ctx, token, "", from)
 	if err != nil {
 		return Answer{}, err
 	}
-	defer done()
-	claims, err := m.verify(ctx, token)
-	if err != nil {
-		return Answer{}, err
-	}
-	p, err := m.enter(ctx, &claims, from)
-	if err != nil {
-		return Answer{}, err
-	}
-	defer p.release()
-	source, err := p.offerPublication(&claims)
+	defer release()
+	source, err := p.offerPublication(claims)
 	if err != nil {
 		return Answer{}, err
 	}

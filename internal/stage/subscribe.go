@@ -15,21 +15,12 @@ const maxSubscriptions = 32
 // participant, who publishes, or did and may come back. A subscription to the
 // same publisher with the same token ends. A refusal is an *[Error].
 func (m *Manager) Subscribe(ctx context.Context, token, participantID string, from Client, offer []byte) (Answer, error) {
-	done, err := m.begin()
+	p, claims, release, err := m.enter(ctx, token, "", from)
 	if err != nil {
 		return Answer{}, err
 	}
-	defer done()
-	claims, err := m.verify(ctx, token)
-	if err != nil {
-		return Answer{}, err
-	}
-	p, err := m.enter(ctx, &claims, from)
-	if err != nil {
-		return Answer{}, err
-	}
-	defer p.release()
-	remote, err := p.offerSubscription(&claims, participantID)
+	defer release()
+	remote, err := p.offerSubscription(claims, participantID)
 	if err != nil {
 		return Answer{}, err
 	}
