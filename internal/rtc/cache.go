@@ -1,6 +1,9 @@
 package rtc
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // cache keeps the newest packets of a lane, once for all subscribers: to send them,
 // and to send them again. Packets stand in it twice: in the order they came, which
@@ -20,6 +23,8 @@ type cache struct {
 // packet is one RTP packet as all subscribers of a source get it, but for its SSRC,
 // payload type and the ids of header extensions.
 type packet struct {
+	turn        *turn
+	arrived     time.Time
 	number      uint64 // the sequence number, without wraps
 	timestamp   uint32
 	marker      bool

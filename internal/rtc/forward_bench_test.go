@@ -18,7 +18,7 @@ func BenchmarkForward(b *testing.B) {
 			var sent atomic.Int64
 			src := NewSource()
 			defer src.Close()
-			pub := src.connect(Limits{Bitrate: 1 << 40}, func([]rtcp.Packet) error { return nil }, nil)
+			pub := src.connect(Limits{Bitrate: 1 << 40}, [kinds]bool{video: true}, func([]rtcp.Packet) error { return nil }, nil)
 			layer := pub.attach(inbound{kind: video, ssrc: 1})
 			for range audience {
 				src.subscribe(outbound{

@@ -17,11 +17,12 @@ type lane struct {
 	kind    kind
 	running sync.WaitGroup // pumps, and who asks for key frames
 
-	mu     sync.Mutex
-	wake   sync.Cond // of pumps: there are packets, senders, or the end
-	cache  cache
-	pumps  []*pump
-	closed bool
+	mu      sync.Mutex
+	wake    sync.Cond // of pumps: there are packets, senders, or the end
+	cache   cache
+	pumps   []*pump
+	readers []*Reader
+	closed  bool
 
 	layers   []*layer
 	deserted *time.Timer // forgets the packets, keepFor after the last layer has left
@@ -89,7 +90,7 @@ func (l *lane) take(from *layer, number uint64, timestamp uint32, p *packet, now
 		return
 	}
 	target, ok := from.numbers.of(number)
-	p.timestamp = timestamp + from.shift
+	p.turn, p.timestamp, p.arrived = from.turn, timestamp+from.turn.shift, now
 	ahead := target > l.cache.highest
 	if !ok || !l.cache.add(p, target) {
 		return
@@ -102,6 +103,14 @@ func (l *lane) take(from *layer, number uint64, timestamp uint32, p *packet, now
 	}
 	l.seen = true
 	l.wake.Broadcast()
+	l.wakeReaders()
+}
+
+// turn is a stretch of a lane's packets that come from one layer.
+type turn struct {
+	layer *layer
+	first uint64 // the number it began with: what is missing before it never comes
+	shift uint32 // what makes the layer's time stamps the lane's
 }
 
 // turn makes a layer the one that is forwarded, from its packet number on. Time
@@ -112,7 +121,7 @@ func (l *lane) turn(from *layer, number uint64, timestamp uint32, now time.Time)
 	if gap := now.Sub(l.last.at); l.seen && gap > frameTime[l.kind] {
 		passed = ticks(gap, l.kind)
 	}
-	from.shift = l.last.timestamp + passed - timestamp
+	from.turn = &turn{layer: from, first: l.cache.highest + 1, shift: l.last.timestamp + passed - timestamp}
 	l.current = from
 	if l.wanted == from || !l.better(l.wanted, from, now) {
 		l.wanted = nil
@@ -159,6 +168,7 @@ func (l *lane) leave(from *layer, now time.Time) {
 	if len(l.layers) == 0 {
 		l.deserted.Reset(keepFor)
 	}
+	l.wakeReaders()
 }
 
 // forget lets go of the packets of a lane that nobody publishes. The numbers stay, for
@@ -277,6 +287,7 @@ func (l *lane) close() {
 		l.asking.Reset(0) // it sees the end
 	}
 	l.wake.Broadcast()
+	l.wakeReaders()
 	l.mu.Unlock()
 	for _, sn := range senders {
 		sn.close()

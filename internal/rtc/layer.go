@@ -22,7 +22,7 @@ type layer struct {
 	heard         time.Time // when the last packet came
 	sequence      sequence
 	numbers       renumbering // while it is the lane's current
-	shift         uint32      // what makes its time stamps the lane's
+	turn          *turn       // its last
 	width, height int
 	picture       uint32 // the newest picture's time stamp
 	keyed         uint32 // the newest key frame's

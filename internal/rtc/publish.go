@@ -65,7 +65,7 @@ func (p *publication) begin() {
 	if s.in.ctx == nil {
 		return // closed meanwhile
 	}
-	p.up = p.source.connect(p.limits, p.feedback, s.Close)
+	p.up = p.source.connect(p.limits, [kinds]bool{p.lanes[audio] != nil, p.lanes[video] != nil}, p.feedback, s.Close)
 	p.running.Go(p.report)
 }
 

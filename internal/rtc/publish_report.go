@@ -59,7 +59,7 @@ func (p *publication) ask(st *track, now time.Time) {
 	if !st.nack {
 		return
 	}
-	if numbers := st.reception.ask(now); len(numbers) > 0 {
+	if numbers := st.reception.ask(now, p.source.waits()); len(numbers) > 0 {
 		_, _ = p.session.writeRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
 			SenderSSRC: p.ssrc, MediaSSRC: st.reception.ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers),
 		}})
@@ -93,9 +93,11 @@ type missing struct {
 const (
 	maxMissing = 256 // beyond, pictures are past repair: a key frame is asked for
 	// A packet is asked for again when it has not come within askEvery, and given up
-	// when subscribers would not wait for it either.
-	askEvery = 100 * time.Millisecond
-	askFor   = time.Second
+	// when subscribers would not wait for it either. Readers wait longer: until then
+	// what is asked for last can still come.
+	askEvery   = 100 * time.Millisecond
+	askFor     = time.Second
+	askForRead = Patience - 500*time.Millisecond
 )
 
 // receive counts a packet. It reports whether others are missing before it that were
@@ -141,9 +143,10 @@ func (r *reception) arrival(now time.Time) float64 {
 	return float64(now.UnixMicro()%1e12) * float64(r.clock) / 1e6
 }
 
-// ask says which packets are to be asked for now.
-func (r *reception) ask(now time.Time) (numbers []uint16) {
-	r.missing = slices.DeleteFunc(r.missing, func(m missing) bool { return now.Sub(m.since) > askFor })
+// ask says which packets are to be asked for now: those that are missing no longer
+// than since.
+func (r *reception) ask(now time.Time, since time.Duration) (numbers []uint16) {
+	r.missing = slices.DeleteFunc(r.missing, func(m missing) bool { return now.Sub(m.since) > since })
 	for i := range r.missing {
 		if m := &r.missing[i]; now.Sub(m.asked) >= askEvery {
 			m.asked = now

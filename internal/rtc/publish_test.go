@@ -26,7 +26,7 @@ func newPublished(t *testing.T, lanes ...lanePlan) *published {
 	s := &Session{begun: time.Now(), plan: &answer{lanes: lanes}, flowing: make(chan struct{})}
 	s.ctx, s.close = context.WithCancelCause(t.Context())
 	p := newPublication(s, src, Limits{})
-	p.up = src.connect(Limits{}, func([]rtcp.Packet) error { return nil }, func(error) {})
+	p.up = src.connect(Limits{}, [kinds]bool{true, true}, func([]rtcp.Packet) error { return nil }, func(error) {})
 	t.Cleanup(p.up.close)
 	return &published{p, t, src}
 }
@@ -156,7 +156,7 @@ func TestMissingIsAskedFor(t *testing.T) {
 	}
 	ask := func(after time.Duration, want ...uint16) {
 		t.Helper()
-		if got := r.ask(now.Add(after)); !slices.Equal(got, want) {
+		if got := r.ask(now.Add(after), askFor); !slices.Equal(got, want) {
 			t.Errorf("after %s asked for %v, want %v", after, got, want)
 		}
 	}
@@ -167,6 +167,15 @@ func TestMissingIsAskedFor(t *testing.T) {
 	}
 	ask(askEvery, 65535, 1)
 	ask(askFor, 65535, 1)
+	src := newSource(t)
+	if got := src.waits(); got != askFor {
+		t.Errorf("a source without readers waits for %v", got)
+	}
+	reader := src.Read()
+	if got := src.waits(); got != askForRead || got >= Patience {
+		t.Errorf("a reader waits for %v", got)
+	}
+	reader.Close()
 	ask(askFor + 1)
 
 	r = reception{ssrc: 1, clock: 90000}

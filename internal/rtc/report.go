@@ -56,8 +56,14 @@ func (l *lane) reference() reference {
 	if l.current == nil {
 		return reference{}
 	}
-	ref := l.current.ref
-	ref.timestamp += l.current.shift
+	return l.current.turn.reference()
+}
+
+// reference is that of the turn's layer, in the lane's time stamps. The lane's mutex is
+// held.
+func (t *turn) reference() reference {
+	ref := t.layer.ref
+	ref.timestamp += t.shift
 	return ref
 }
 

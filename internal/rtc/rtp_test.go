@@ -67,7 +67,7 @@ func FuzzPackets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for kind := range kinds {
 			src := NewSource()
-			layer := src.connect(Limits{Bitrate: 1000, Width: 1280, Height: 720}, func([]rtcp.Packet) error { return nil }, func(error) {}).attach(inbound{kind: kind})
+			layer := src.connect(Limits{Bitrate: 1000, Width: 1280, Height: 720}, [kinds]bool{true, true}, func([]rtcp.Packet) error { return nil }, func(error) {}).attach(inbound{kind: kind})
 			var written [][]byte
 			for rest := data; len(rest) >= 2; {
 				n := min(int(binary.BigEndian.Uint16(rest)), len(rest)-2)

@@ -25,7 +25,7 @@ type Session struct {
 	begun  time.Time
 	plan   *answer
 	prints []fingerprint
-	media  media
+	media  traffic
 	dtls   *dtlsPipe
 
 	path      atomic.Pointer[path] // where the client is sent to; nil: not known yet
@@ -50,8 +50,8 @@ type Session struct {
 	err  error
 }
 
-// media is what a session carries: a publication or a subscription.
-type media interface {
+// traffic is what a session carries: a publication or a subscription.
+type traffic interface {
 	begin() // once connected
 	// rtp takes a packet that came, decrypted; it may change it, and keeps nothing.
 	rtp(b []byte, now time.Time)

@@ -3,6 +3,7 @@ package rtc
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -20,7 +21,10 @@ type Source struct {
 	lanes [kinds]*lane
 
 	mu          sync.Mutex
-	generations uint64 // connections so far
+	generations uint64      // connections so far
+	ended       uint64      // the newest of them that has ended
+	negotiated  [kinds]bool // what the newest may send
+	readers     atomic.Int32
 }
 
 // NewSource returns a source that nobody publishes yet. Who made it calls Close.
@@ -84,14 +88,22 @@ type inbound struct {
 	extensions extensionIDs
 }
 
-// connect tells of a new connection that publishes. Feedback for the publisher goes
+// Negotiated tells what the newest connection may send.
+func (s *Source) Negotiated() (sound, pictures bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.negotiated[audio], s.negotiated[video]
+}
+
+// connect tells of a new connection that publishes, and what it may send. Feedback for the publisher goes
 // to feedback. When the connection breaks a limit, exceeded is told ErrBitrate or
 // ErrResolution, once, on the goroutine of layer.write: it must not wait for that to
 // end.
-func (s *Source) connect(limits Limits, feedback func([]rtcp.Packet) error, exceeded func(error)) *upstream {
+func (s *Source) connect(limits Limits, negotiated [kinds]bool, feedback func([]rtcp.Packet) error, exceeded func(error)) *upstream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generations++
+	s.negotiated = negotiated
 	return &upstream{
 		source: s, generation: s.generations, limits: limits,
 		feedback: feedback, exceeded: exceeded, begun: make(chan struct{}),
@@ -161,4 +173,8 @@ func (u *upstream) close() {
 	for _, l := range layers {
 		l.close()
 	}
+	s := u.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = max(s.ended, u.generation)
 }

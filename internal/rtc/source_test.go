@@ -27,6 +27,7 @@ var sps = map[string][]byte{
 var (
 	idr   = []byte{0x65, 0x88, 1, 2, 3}
 	slice = []byte{0x41, 0x9a, 4, 5, 6}
+	pps   = unhex("68ce3c80")
 	sei   = []byte{0x06, 0x05, 0x11, 0xaa, 0xbb}
 )
 
@@ -57,7 +58,7 @@ type ask struct {
 func publish(t *testing.T, src *Source, limits Limits) *publisher {
 	t.Helper()
 	p := &publisher{t: t}
-	p.upstream = src.connect(limits, func(packets []rtcp.Packet) error {
+	p.upstream = src.connect(limits, [kinds]bool{true, true}, func(packets []rtcp.Packet) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, packet := range packets {
