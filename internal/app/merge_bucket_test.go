@@ -32,6 +32,8 @@ type bucket struct {
 	objects map[string][]byte
 	delay   time.Duration // of an upload
 	gone    bool
+	denied  bool // nobody may write
+	away    bool // does not answer
 }
 
 // cable leads a server to the bucket, until it is cut.
@@ -56,13 +58,20 @@ func (c *cable) refusal() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.dead:
+	case c.dead, c.away:
 		return errors.New("connection refused")
 	case c.gone:
-		return fmt.Errorf("store: %w",
-			&smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 404}}, Err: &smithy.GenericAPIError{Code: "NoSuchBucket"}})
+		return answered(404, "NoSuchBucket")
+	case c.denied:
+		return answered(403, "AccessDenied")
 	}
 	return nil
+}
+
+// answered is the error of an endpoint that refused.
+func answered(status int, code string) error {
+	return fmt.Errorf("store: %w",
+		&smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: &smithy.GenericAPIError{Code: code}})
 }
 
 func (c *cable) Check(context.Context, string) error { return c.refusal() }

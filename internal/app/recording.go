@@ -14,6 +14,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"anabranch/internal/resource"
 )
 
 // Recording are the commands on recordings. They are clients of a running
@@ -23,21 +25,26 @@ type Recording struct {
 
 	List   RecordingList   `cmd:"" help:"List recordings, the newest first."`
 	Verify RecordingVerify `cmd:"" help:"Find out whether recordings are whole."`
-	Export RecordingExport `cmd:"" help:"Write a recording into one MP4 file, without encoding it anew. Needs ffmpeg."`
+	Export RecordingExport `cmd:"" help:"Write a recording into one MP4 file. Needs ffmpeg."`
 }
 
 // shelved is a recording as the API tells it.
 type shelved struct {
-	ID              string    `json:"id"`
-	ChannelName     string    `json:"channelName"`
-	ChannelARN      string    `json:"channelArn"`
-	State           string    `json:"state"`
-	StatusMessage   string    `json:"statusMessage"`
-	ContainerFormat string    `json:"containerFormat"`
-	StartedAt       time.Time `json:"startedAt"`
-	Duration        float64   `json:"duration"` // in seconds
-	Fragments       int       `json:"fragments"`
-	PlaybackURL     string    `json:"playbackUrl"`
+	ID string `json:"id"`
+	// Of a channel's recording.
+	ChannelName string       `json:"channelName"`
+	ChannelARN  resource.ARN `json:"channelArn"`
+	// Of a participant's.
+	StageARN      resource.ARN `json:"stageArn"`
+	ParticipantID string       `json:"participantId"`
+	UserID        string       `json:"userId"`
+
+	State         string    `json:"state"`
+	StatusMessage string    `json:"statusMessage"`
+	StartedAt     time.Time `json:"startedAt"`
+	Duration      float64   `json:"duration"` // in seconds
+	Fragments     int       `json:"fragments"`
+	PlaybackURL   string    `json:"playbackUrl"`
 	// ByteRangePlaybackURL is empty while the recording goes on.
 	ByteRangePlaybackURL string `json:"byteRangePlaybackUrl"`
 	Renditions           []struct {
@@ -47,11 +54,15 @@ type shelved struct {
 
 // RecordingList is `anabranch recording list`.
 type RecordingList struct {
-	Channel string `placeholder:"ID" help:"Only those of a channel, by its id or ARN."`
-	State   string `enum:"started,ended,failed," default:"" placeholder:"STATE" help:"Only those in a state: started, ended or failed."`
-	From    string `placeholder:"TIME" help:"Only those that started then or later, such as 2026-03-01T12:00:00Z."`
-	To      string `placeholder:"TIME" help:"Only those that started earlier."`
-	JSON    bool   `name:"json" help:"Print the API's JSON, one recording a line."`
+	Kind        string `enum:"channel,participant," default:"" placeholder:"KIND" help:"Only those of a kind: channel or participant."`
+	Channel     string `placeholder:"ID" help:"Only those of a channel, by its id or ARN."`
+	Stage       string `placeholder:"ID" help:"Only those of participants of a stage, by its id or ARN."`
+	Session     string `placeholder:"ID" help:"Only those of participants of a stage's session."`
+	Participant string `placeholder:"ID" help:"Only those of a participant."`
+	State       string `enum:"started,ended,failed," default:"" placeholder:"STATE" help:"Only those in a state: started, ended or failed."`
+	From        string `placeholder:"TIME" help:"Only those that started then or later, such as 2026-03-01T12:00:00Z."`
+	To          string `placeholder:"TIME" help:"Only those that started earlier."`
+	JSON        bool   `name:"json" help:"Print the API's JSON, one recording a line."`
 }
 
 // Run prints the list.
@@ -65,26 +76,36 @@ func (l *RecordingList) Run(ctx context.Context, cfg *Config, of *Recording) err
 
 func (l *RecordingList) print(ctx context.Context, c *client, out io.Writer) error {
 	query := url.Values{}
-	for name, value := range map[string]string{"channel": l.Channel, "state": l.State, "from": l.From, "to": l.To} {
+	for name, value := range map[string]string{
+		"kind": l.Kind, "channel": l.Channel, "stage": l.Stage, "session": l.Session, "participant": l.Participant,
+		"state": l.State, "from": l.From, "to": l.To,
+	} {
 		if value != "" {
 			query.Set(name, value)
 		}
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if !l.JSON {
-		fmt.Fprintln(table, "ID\tCHANNEL\tSTARTED\tDURATION\tPARTS\tRENDITIONS\tSTATE")
+		fmt.Fprintln(table, "ID\tOF\tSTARTED\tDURATION\tPARTS\tRENDITIONS\tSTATE")
 	}
 	err := c.recordings(ctx, query, func(raw json.RawMessage, r *shelved) error {
 		if l.JSON {
 			_, err := fmt.Fprintf(out, "%s\n", raw)
 			return err
 		}
-		_, id, _ := strings.Cut(r.ChannelARN, "/")
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.ID, strings.TrimSpace(id+" "+printable(r.ChannelName)),
-			r.StartedAt.Local().Format("2006-01-02 15:04:05"), length(r.Duration), r.Fragments, r.renditions(), r.standing())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.ID, r.of(), r.StartedAt.Local().Format("2006-01-02 15:04:05"), length(r.Duration), r.Fragments, r.renditions(), r.standing())
 		return nil
 	})
 	return errors.Join(err, table.Flush())
+}
+
+// of says whose it is: a channel and its name, or a stage, a participant and the user.
+func (r *shelved) of() string {
+	of, name := printable(r.ChannelARN.ID()), r.ChannelName
+	if r.StageARN != "" {
+		of, name = printable(r.StageARN.ID()+"/"+r.ParticipantID), r.UserID
+	}
+	return strings.TrimSpace(of + " " + printable(name))
 }
 
 // renditions are their names; "-" while none are known.
@@ -110,6 +131,18 @@ func (r *shelved) standing() string {
 // length is a duration in seconds, in words.
 func length(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
+
+// losses puts seconds of lost sound and pictures into words; "" for none.
+func losses(sound, pictures float64) string {
+	var all []string
+	if sound > 0 {
+		all = append(all, fmt.Sprintf("%.2fs of sound", sound))
+	}
+	if pictures > 0 {
+		all = append(all, fmt.Sprintf("%.2fs of pictures", pictures))
+	}
+	return strings.Join(all, " and ")
 }
 
 // printable keeps a terminal from obeying text.
@@ -179,8 +212,8 @@ func (v *RecordingVerify) one(ctx context.Context, c *client, id string, out io.
 		Bytes      int64
 		Duration   float64
 		Renditions []struct {
-			Name   string
-			Absent float64 // seconds
+			Name                            string
+			Absent, LostSound, LostPictures float64 // seconds
 		}
 		Thumbnails int
 		Problems   []struct{ Code, Path, Message string }
@@ -210,6 +243,9 @@ func (v *RecordingVerify) one(ctx context.Context, c *client, id string, out io.
 	for _, r := range report.Renditions {
 		if r.Absent > 0 {
 			fmt.Fprintf(out, "  %s has holes of %.1fs, as its playlists tell\n", printable(r.Name), r.Absent)
+		}
+		if lost := losses(r.LostSound, r.LostPictures); lost != "" {
+			fmt.Fprintf(out, "  %s did not arrive, as the playlist tells\n", lost)
 		}
 	}
 	for _, p := range report.Problems {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -13,7 +14,9 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"anabranch/internal/resource"
@@ -24,6 +27,7 @@ type RecordingExport struct {
 	ID        string `arg:"" help:"The recording."`
 	Output    string `short:"o" placeholder:"FILE" help:"The file to write; when not given <id>.mp4, or <id>-<rendition>.mp4."`
 	Rendition string `placeholder:"NAME" help:"The rendition, such as 480p30; the best one when not given."`
+	OneSize   bool   `help:"Where the size of pictures changes, encode them anew, all in the largest; else players are left to cope."`
 	Force     bool   `help:"Replace a file of that name."`
 }
 
@@ -32,7 +36,10 @@ type RecordingExport struct {
 //
 // The objects of a recording are one stream: time stamps and counters go on
 // across them, at joins too. So they are fed to ffmpeg one behind the other, as
-// if they were one file, which it puts into another container.
+// if they were one file, which it puts into another container. Where pictures
+// change their size, which those of participants do, the parameter sets before
+// each key frame say so: the sample entry of such a file is "avc3" (ISO 14496-15
+// §5.3.3.1).
 func (e *RecordingExport) Run(ctx context.Context, cfg *Config, of *Recording) error {
 	ffmpeg, err := exec.LookPath("ffmpeg")
 	if err != nil {
@@ -52,7 +59,7 @@ func (e *RecordingExport) Run(ctx context.Context, cfg *Config, of *Recording) e
 	if err := e.vacant(); err != nil {
 		return err
 	}
-	x := &export{client: c, id: e.ID}
+	x := &export{client: c, id: e.ID, oneSize: e.OneSize}
 	if err := x.open(ctx, e.Rendition); err != nil {
 		return err
 	}
@@ -109,7 +116,35 @@ func (x *export) remarks() (text string) {
 	if x.absent > 0 {
 		text += fmt.Sprintf("; %.1fs of it are missing, where the rendition has holes", x.absent)
 	}
+	if lost := losses(x.lostSound, x.lostPictures); lost != "" {
+		text += "; " + lost + " did not arrive"
+	}
+	if len(x.sizes) > 1 && !x.oneSize {
+		text += fmt.Sprintf("; its pictures change their size (%s), which some players and editors do not take: --one-size encodes them anew", joined(x.sizes))
+	}
 	return text
+}
+
+func joined(sizes []size) string {
+	var all []string
+	for _, s := range sizes {
+		all = append(all, s.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// coding are ffmpeg's options for the pictures.
+func (x *export) coding() []string {
+	switch {
+	case len(x.sizes) < 2:
+		return []string{"-c", "copy"}
+	case !x.oneSize:
+		return []string{"-c", "copy", "-tag:v", "avc3"}
+	}
+	largest := slices.MaxFunc(x.sizes, func(a, b size) int { return cmp.Compare(a.area(), b.area()) })
+	width, height := (largest.width+1)/2*2, (largest.height+1)/2*2 // chroma has half of them
+	fit := fmt.Sprintf("scale=%[1]d:%[2]d:force_original_aspect_ratio=decrease,pad=%[1]d:%[2]d:(ow-iw)/2:(oh-ih)/2,setsar=1,format=yuv420p", width, height)
+	return []string{"-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-vf", fit, "-c:a", "copy"}
 }
 
 // remux feeds the objects to ffmpeg, which writes file.
@@ -117,14 +152,14 @@ func (x *export) remux(ctx context.Context, ffmpeg, file string) error {
 	ctx, cancel := context.WithCancel(ctx) // ends ffmpeg with this function
 	defer cancel()
 	format := "mpegts"
-	if x.header != "" {
+	if len(x.headers) > 0 {
 		format = "mp4"
 	}
 	// Where time stamps leap by more than 10 s ffmpeg would close the gap, in
 	// MPEG-TS alone; they do so at holes.
 	leap := strconv.Itoa(10 + int(math.Ceil(x.absent)))
-	cmd := exec.CommandContext(ctx, ffmpeg, "-v", "error", "-nostats", "-dts_delta_threshold", leap, "-f", format, "-i", "pipe:0",
-		"-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-movflags", "+faststart", "-f", "mp4", "-y", "file:"+file)
+	args := append([]string{"-v", "error", "-nostats", "-dts_delta_threshold", leap, "-f", format, "-i", "pipe:0", "-map", "0:v:0?", "-map", "0:a:0?"}, x.coding()...)
+	cmd := exec.CommandContext(ctx, ffmpeg, append(args, "-movflags", "+faststart", "-f", "mp4", "-y", "file:"+file)...)
 	var said bytes.Buffer
 	cmd.Stderr, cmd.WaitDelay = &tail{&said}, time.Second
 	stdin, err := cmd.StdinPipe()
@@ -187,8 +222,8 @@ func wholeMP4(name string) error {
 
 // feed writes all media to w, and says how far it is.
 func (x *export) feed(ctx context.Context, w io.Writer) error {
-	if x.header != "" {
-		if err := x.copy(ctx, w, x.header); err != nil {
+	if len(x.headers) > 0 { // what later ones say stands in the media, too
+		if err := x.copy(ctx, w, x.headers[0]); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,12 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/Eyevinn/mp4ff/mp4"
 )
 
 // export is one export under way: what is known of the recording, and how its
@@ -19,14 +23,25 @@ type export struct {
 	*client
 	id        string
 	recording *shelved
-	media     string // path of the folder of the playlists and objects
-	several   bool   // there are other renditions
-	header    string // the initialization segment; empty for MPEG-TS
+	media     string   // path of the folder of the playlists and objects
+	several   bool     // there are other renditions
+	oneSize   bool     // all pictures are to have one size
+	headers   []string // the initialization segments; none for MPEG-TS
 	objects   []string
 	ends      []float64 // of each object, in seconds from the beginning
 	total     float64   // seconds
 	absent    float64   // seconds of total that lie in holes
+	// What a participant sent and did not arrive, in seconds.
+	lostSound, lostPictures float64
+	sizes                   []size // of the pictures, each once, in their order; nil where one initialization segment is all
 }
+
+// size is that of pictures, in pixels.
+type size struct{ width, height int }
+
+func (s size) area() int { return s.width * s.height }
+
+func (s size) String() string { return fmt.Sprintf("%dx%d", s.width, s.height) }
 
 // mediaRoot is what the path of a playback URL begins with. The server's own
 // URL may be another one than that by which this client reaches it.
@@ -41,7 +56,7 @@ func (x *export) open(ctx context.Context, wanted string) error {
 	if err := x.renew(ctx); err != nil {
 		return err
 	}
-	lines, err := x.lines(ctx, "master.m3u8")
+	lines, err := x.lines(ctx, path.Base(x.recording.PlaybackURL))
 	if err != nil {
 		return err
 	}
@@ -64,6 +79,9 @@ func (x *export) open(ctx context.Context, wanted string) error {
 		return err
 	}
 	if err := x.read(lines); err != nil {
+		return err
+	}
+	if err := x.measure(ctx); err != nil {
 		return err
 	}
 	if x.recording.ByteRangePlaybackURL != "" {
@@ -91,10 +109,14 @@ func (x *export) read(lines []string) error {
 			lasts, _ = strconv.ParseFloat(seconds, 64) // only to tell how far it is
 		case name == "#EXT-X-GAP":
 			gap = true
-		case name == "#EXT-X-MAP" && x.header == "":
-			// Later ones differ in what stands in the media as well.
+		case name == "#EXT-X-MAP":
 			_, uri, _ := strings.Cut(value, `URI="`)
-			x.header, _, _ = strings.Cut(uri, `"`)
+			uri, _, _ = strings.Cut(uri, `"`)
+			if !slices.Contains(x.headers, uri) {
+				x.headers = append(x.headers, uri)
+			}
+		case name == "#EXT-X-DATERANGE":
+			x.lose(value)
 		case line == "" || line[0] == '#':
 		default:
 			if x.total += lasts; gap {
@@ -105,8 +127,8 @@ func (x *export) read(lines []string) error {
 			gap = false
 		}
 	}
-	for _, name := range append(x.objects, x.header) {
-		if name != "" && !objectName.MatchString(name) {
+	for _, name := range slices.Concat(x.objects, x.headers) {
+		if !objectName.MatchString(name) {
 			return fmt.Errorf("playlist of recording %s: %.80q is not the name of an object", x.id, name)
 		}
 	}
@@ -114,6 +136,66 @@ func (x *export) read(lines []string) error {
 		return fmt.Errorf("playlist of recording %s names no objects", x.id)
 	}
 	return nil
+}
+
+var lossPattern = regexp.MustCompile(`(?:^|,)DURATION=([0-9.]+)`)
+
+// lose adds up what did not arrive.
+func (x *export) lose(attributes string) {
+	m := lossPattern.FindStringSubmatch(attributes)
+	if m == nil || !strings.Contains(attributes, `CLASS="anabranch.loss"`) {
+		return
+	}
+	seconds, _ := strconv.ParseFloat(m[1], 64) // only to tell it
+	if strings.Contains(attributes, `X-KIND="audio"`) {
+		x.lostSound += seconds
+	} else {
+		x.lostPictures += seconds
+	}
+}
+
+// maxHeader bounds an initialization segment, in bytes.
+const maxHeader = 1 << 20
+
+// measure looks for the sizes of pictures in the initialization segments.
+func (x *export) measure(ctx context.Context) error {
+	if len(x.headers) < 2 {
+		return nil
+	}
+	for _, name := range x.headers {
+		body, err := x.get(ctx, path.Join(x.media, name), 0)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		text, err := io.ReadAll(io.LimitReader(body, maxHeader))
+		body.Close()
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		s, err := sizeOf(text)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if s.height > 0 && !slices.Contains(x.sizes, s) {
+			x.sizes = append(x.sizes, s)
+		}
+	}
+	return nil
+}
+
+// sizeOf is the size of the pictures that an initialization segment tells of; 0 of
+// sound alone.
+func sizeOf(header []byte) (s size, err error) {
+	file, err := mp4.DecodeFile(bytes.NewReader(header))
+	if err != nil || file.Init == nil || file.Init.Moov == nil {
+		return s, errors.New("it is no initialization segment")
+	}
+	for _, track := range file.Init.Moov.Traks {
+		if track.Tkhd != nil {
+			s = size{max(s.width, int(track.Tkhd.Width>>16)), max(s.height, int(track.Tkhd.Height>>16))}
+		}
+	}
+	return s, nil
 }
 
 var objectName = regexp.MustCompile(`^[\w-]+\.(ts|mp4)$`)

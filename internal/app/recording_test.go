@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -282,7 +283,8 @@ func TestListPrint(t *testing.T) {
 	pages := []string{
 		`{"recordings":[{"id":"a","channelArn":"arn:aws:ivs:r:1:channel/ch","channelName":"studio","state":"RECORDING_STARTED","startedAt":"2026-03-01T12:00:00Z","duration":3725.4,"fragments":2}],"nextToken":"more"}`,
 		`{"recordings":[{"id":"b","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED","startedAt":"2026-03-01T11:00:00Z","renditions":[{"name":"720p60","width":1280},{"name":"audio_only"}]},` +
-			`{"id":"c","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED_WITH_FAILURE","statusMessage":"disk\u001b[2J full","startedAt":"2026-03-01T10:00:00Z"}]}`,
+			`{"id":"c","channelArn":"arn:aws:ivs:r:1:channel/ch","state":"RECORDING_ENDED_WITH_FAILURE","statusMessage":"disk\u001b[2J full","startedAt":"2026-03-01T10:00:00Z"},` +
+			`{"id":"d","kind":"participant","stageArn":"arn:aws:ivs:r:1:stage/room","participantId":"p1","userId":"ana\u0007","state":"RECORDING_ENDED","startedAt":"2026-03-01T09:00:00Z","renditions":[{"name":"high"}]}]}`,
 	}
 	var queries []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -292,21 +294,42 @@ func TestListPrint(t *testing.T) {
 	defer server.Close()
 	c := &client{base: server.URL, region: "r", credentials: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "s"}, http: http.DefaultClient}
 	var out strings.Builder
-	if err := (&RecordingList{Channel: "ch", State: "started"}).print(t.Context(), c, &out); err != nil {
+	if err := (&RecordingList{Kind: "channel", Channel: "ch", State: "started"}).print(t.Context(), c, &out); err != nil {
 		t.Fatal(err)
 	}
 	local := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Local().Format("15:04:05")
-	if got := strings.Join(queries, "|"); got != "channel=ch&state=started|channel=ch&nextToken=more&state=started" {
+	if got := strings.Join(queries, "|"); got != "channel=ch&kind=channel&state=started|channel=ch&kind=channel&nextToken=more&state=started" {
 		t.Errorf("asked %s", got)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	for i, want := range []string{"ID CHANNEL STARTED DURATION PARTS RENDITIONS STATE", "1h2m5s 2 - recording", "0 720p60,audio_only complete", "failed: disk\uFFFD[2J full"} {
+	for i, want := range []string{"ID OF STARTED DURATION PARTS RENDITIONS STATE", "1h2m5s 2 - recording", "0 720p60,audio_only complete", "failed: disk\uFFFD[2J full", "0 high complete"} {
 		if i >= len(lines) || !strings.HasSuffix(strings.Join(strings.Fields(lines[i]), " "), want) {
 			t.Fatalf("printed\n%s\nwant %q in line %d", out.String(), want, i)
 		}
 	}
+	if !strings.Contains(lines[4], "room/p1 ana\uFFFD ") {
+		t.Errorf("printed %s", lines[4])
+	}
 	if !strings.Contains(lines[1], "ch studio") || !strings.Contains(lines[1], local) {
 		t.Errorf("printed %s", lines[1])
+	}
+}
+
+// Each flag is a parameter of the API.
+func TestListFlags(t *testing.T) {
+	var query url.Values
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query = r.URL.Query()
+		fmt.Fprint(w, `{"recordings":[]}`)
+	}))
+	defer server.Close()
+	c := &client{base: server.URL, region: "r", credentials: aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "s"}, http: http.DefaultClient}
+	l := &RecordingList{Kind: "k", Channel: "c", Stage: "s", Session: "se", Participant: "p", State: "st", From: "f", To: "t"}
+	if err := l.print(t.Context(), c, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if got := query.Encode(); got != "channel=c&from=f&kind=k&participant=p&session=se&stage=s&state=st&to=t" {
+		t.Errorf("asked %s", got)
 	}
 }
 
@@ -319,7 +342,7 @@ func TestVerifyAll(t *testing.T) {
 		case "/v1/recordings/a/verify":
 			http.Error(w, `{"message":"bucket clips cannot be read now"}`, http.StatusServiceUnavailable)
 		default:
-			fmt.Fprint(w, `{"verified":true,"objects":3,"renditions":[{"name":"720p30"},{"name":"480p30","absent":5.5}],"thumbnails":2}`)
+			fmt.Fprint(w, `{"verified":true,"objects":3,"renditions":[{"name":"720p30"},{"name":"480p30","absent":5.5,"lostSound":0.04}],"thumbnails":2}`)
 		}
 	}))
 	defer server.Close()
@@ -329,7 +352,7 @@ func TestVerifyAll(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "1 of 2 recordings have problems") {
 		t.Error(err)
 	}
-	if want := "a  not verified: bucket clips cannot be read now\nb  whole: 0s in 3 objects, 0.0 MB, 2 renditions, 2 thumbnails\n  480p30 has holes of 5.5s, as its playlists tell\n"; out.String() != want {
+	if want := "a  not verified: bucket clips cannot be read now\nb  whole: 0s in 3 objects, 0.0 MB, 2 renditions, 2 thumbnails\n  480p30 has holes of 5.5s, as its playlists tell\n  0.04s of sound did not arrive, as the playlist tells\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", out.String(), want)
 	}
 }

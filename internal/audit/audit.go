@@ -18,6 +18,10 @@
 // with EXT-X-GAP, of which there is nothing. The group of pictures before a hole
 // may be torn off; media begins again where one begins.
 //
+// A participant's recording has one rendition, and no holes: stretches of media,
+// each with an initialization segment of its own, cover it in every track. What
+// its publisher sent and did not arrive is told by EXT-X-DATERANGE.
+//
 // What does not fit is a [Problem], not an error. A recording that is being
 // written is audited as far as it goes.
 package audit
@@ -45,9 +49,7 @@ type Objects interface {
 
 // Recording is what is known of a recording without its bucket.
 type Recording struct {
-	Bucket, Prefix string
-	State          resource.RecordingState
-	Duration       time.Duration // of the media, once it is over
+	resource.Recording // as the database has it
 	// Open recordings are being written: more may come, and the state may be
 	// another one in a moment.
 	Open bool
@@ -66,6 +68,7 @@ type Object struct {
 	Gap           bool    // there is no such file: the rendition has a hole
 	header        string  // the initialization segment, of fragmented MP4
 	pieces        []piece // as the byte ranges tell, if they do
+	added         bool    // Time was not told, but is where the object before ends
 }
 
 // piece is a group of pictures in an object.
@@ -89,6 +92,9 @@ type Rendition struct {
 	Name   string
 	Bytes  int64         // of its media
 	Absent time.Duration // how much of it lies in holes, as its playlists tell
+	// LostSound and LostPictures are how much of what a participant sent did not
+	// arrive: silence and still pictures are in its place.
+	LostSound, LostPictures time.Duration
 }
 
 // MaxProblems is how many problems are told.
@@ -119,8 +125,9 @@ const (
 	MetadataInvalid  Code = "metadata-invalid"  // it cannot be read
 	StateMismatch    Code = "state-mismatch"    // the bucket is in another state than the database
 	DurationMismatch Code = "duration-mismatch" // the length is another one
+	ObjectShort      Code = "object-short"      // it ends before it should
 	MediaBroken      Code = "media-broken"      // packets or fragments are torn, missing or in disorder
-	MediaGap         Code = "media-gap"         // an object does not begin where the last one ends
+	MediaGap         Code = "media-gap"         // an object does not begin where the last one ends, or has less than it should
 	MediaSkew        Code = "media-skew"        // sound and picture begin apart
 	ThumbnailBroken  Code = "thumbnail-broken"  // it is not a whole JPEG
 )
@@ -139,6 +146,12 @@ func Run(ctx context.Context, objects Objects, r Recording, deep bool) (*Report,
 	a := &audit{
 		ctx: ctx, objects: objects, rec: r,
 		sizes: make(map[string]int64), known: map[string]bool{"events/ivs-check": true},
+	}
+	if r.OfParticipant() {
+		a.rec.Stored = make(map[string][]Object)
+		for name, objects := range r.Stored {
+			a.rec.Stored[name] = solid(objects)
+		}
 	}
 	m, err := a.readMetadata()
 	if err != nil {
@@ -191,6 +204,10 @@ type rendition struct {
 	duration time.Duration // 0 when only the byte ranges can be read
 	unread   bool          // no playlist can be read
 	begins   []beginnings  // of the objects, once their media was read
+	target   time.Duration // EXT-X-TARGETDURATION
+	// lost are the sums of what a participant's playlist tells.
+	lost     map[lossKind]time.Duration
+	variants []variant // as the multivariant playlist of a participant's recording tells
 }
 
 func (a *audit) problem(code Code, path, format string, args ...any) {
@@ -235,7 +252,7 @@ func (a *audit) list() error {
 
 // checkObjects checks that what is named is there, and as long as is told.
 func (a *audit) checkObjects(r *rendition) {
-	told := Rendition{Name: path.Base(r.folder)}
+	told := Rendition{Name: path.Base(r.folder), LostSound: r.lost[lostSound], LostPictures: r.lost[lostPictures]}
 	header := ""
 	for i := range r.objects {
 		o := &r.objects[i]

@@ -362,11 +362,12 @@ func TestManyProblems(t *testing.T) {
 func FuzzPlaylist(f *testing.F) {
 	for name, content := range recorded(true, ladder...) {
 		if strings.HasSuffix(name, ".m3u8") {
-			f.Add(content)
+			f.Add(content, false)
 		}
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := parsePlaylist(text)
+	f.Add(guest()[high+"/playlist.m3u8"], true)
+	f.Fuzz(func(t *testing.T, text []byte, stretches bool) {
+		p, err := parsePlaylist(text, stretches)
 		if err != nil {
 			return
 		}
@@ -377,6 +378,11 @@ func FuzzPlaylist(f *testing.F) {
 			}
 			if total += o.Duration; number(o.Name) < 0 || o.Duration <= 0 || o.Time.IsZero() {
 				t.Fatalf("%+v from %q", o, text)
+			}
+		}
+		for kind, lost := range p.lost() {
+			if kind != lostSound && kind != lostPictures || lost <= 0 && len(p.losses) < 1000 {
+				t.Fatalf("%v of %s from %q", lost, kind, text)
 			}
 		}
 	})

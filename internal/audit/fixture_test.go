@@ -26,7 +26,7 @@ type bucket map[string][]byte
 const prefix = "ivs/v1/1/c/2026/3/1/12/0/r"
 
 func (b bucket) Read(_ context.Context, _, key string, _ objectstore.Reading) (*objectstore.Piece, error) {
-	content, ok := b[strings.TrimPrefix(key, prefix+"/")]
+	content, ok := b[strings.TrimPrefix(strings.TrimPrefix(key, prefix+"/"), guestPrefix+"/")]
 	if !ok {
 		return nil, fmt.Errorf("read: %w", objectstore.ErrNotFound)
 	}
@@ -35,7 +35,7 @@ func (b bucket) Read(_ context.Context, _, key string, _ objectstore.Reading) (*
 
 func (b bucket) Walk(_ context.Context, _, below string, f func(objectstore.Object) bool) error {
 	for _, name := range slices.Sorted(maps.Keys(b)) {
-		if key := prefix + "/" + name; strings.HasPrefix(key, below) && !f(objectstore.Object{Key: key, Size: int64(len(b[name]))}) {
+		if !f(objectstore.Object{Key: below + name, Size: int64(len(b[name]))}) {
 			return nil
 		}
 	}
@@ -298,7 +298,7 @@ func encoded(box interface{ Encode(io.Writer) error }) []byte {
 
 // ended is what the database knows of the sample.
 func ended() Recording {
-	return Recording{Bucket: "vod", Prefix: prefix, State: resource.RecordingEnded, Duration: 20 * time.Second}
+	return Recording{Recording: resource.Recording{Bucket: "vod", Prefix: prefix, State: resource.RecordingEnded, Duration: 20 * time.Second}}
 }
 
 // found is the problems of an audit, one "code path" a line.

@@ -138,7 +138,7 @@ func TestGapsBetweenRanges(t *testing.T) {
 	for _, more := range []string{"#EXT-X-GAP\n", "#EXT-X-BYTERANGE:5@0\n", "#EXT-X-GAP\n", "#EXT-X-BYTERANGE:6@5\n"} {
 		text += "#EXT-X-PROGRAM-DATE-TIME:" + dates[0] + "\n#EXTINF:2.000,\n" + more + "0.ts\n"
 	}
-	p, err := parsePlaylist([]byte(text))
+	p, err := parsePlaylist([]byte(text), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func (a *audit) checkMedia(r, first *rendition) error {
 	var reader mediaReader
 	var fragments *fmp4Reader
 	if slices.ContainsFunc(r.objects, func(o Object) bool { return strings.HasSuffix(o.Name, ".mp4") }) {
-		fragments = &fmp4Reader{torn: first != nil}
+		fragments = &fmp4Reader{torn: first != nil, exact: a.rec.OfParticipant()}
 		reader = fragments
 	} else {
 		reader = &tsReader{}
@@ -105,6 +105,9 @@ func (a *audit) checkMedia(r, first *rendition) error {
 		r.begins[i] = nowhere
 		if i > 0 && number(o.Name) != number(r.objects[i-1].Name)+1 {
 			c.lose() // media is missing, as numbers and playlist tell
+			if fragments != nil {
+				fragments.restart()
+			}
 		}
 		if o.Gap {
 			c.pass(o.Duration)
@@ -136,12 +139,18 @@ func (a *audit) checkMedia(r, first *rendition) error {
 			return err
 		}
 		r.begins[i] = c.check(name, o, begin, holes)
+		if fragments != nil && fragments.exact && err == nil {
+			a.checkCover(r, i, begin, fragments)
+		}
 		if first != nil && r != first && i < len(first.begins) {
 			late, ok := r.begins[i].behind(first.begins[i], c.wrap)
 			if limit := tolerance(r.begins[i]); ok && late.Abs() > limit {
 				a.problem(RenditionCut, name, "it begins %v %s that of %s", late.Abs().Round(time.Millisecond), side(late), path.Base(first.folder))
 			}
 		}
+	}
+	if fragments != nil && fragments.exact {
+		a.checkSize(r, fragments.area)
 	}
 	return nil
 }

@@ -41,9 +41,13 @@ func (t *tree) resolution() string {
 	return fmt.Sprintf("%dx%d", t.Width, t.Height)
 }
 
-// still is a thumbnail, or the folder of many.
+// still is a channel's thumbnail, the folder of many, or what a participant has
+// instead: the folder of a rendition's folder.
 type still struct {
-	Path string `json:"path"`
+	Path       string `json:"path"`
+	Renditions []struct {
+		Path string `json:"path"`
+	} `json:"renditions"`
 }
 
 // The metadata files by the state they tell of.
@@ -85,6 +89,9 @@ func (a *audit) readMetadata() (*metadata, error) {
 		case state != resource.RecordingStarted && state != a.rec.State && !a.rec.Open:
 			a.problem(StateMismatch, name, "the database has the state %s", a.rec.State)
 		}
+		if a.rec.OfParticipant() {
+			a.checkTold(name, text, m)
+		}
 		told[state] = m
 	}
 	last := cmp.Or(told[a.rec.State], told[resource.RecordingEnded], told[resource.RecordingFailed], told[resource.RecordingStarted])
@@ -105,7 +112,10 @@ const maxRenditions = 32
 
 func (m *metadata) local() bool {
 	for _, s := range []*still{m.Media.Thumbnails, m.Media.Latest} {
-		if s != nil && !inside.MatchString(s.Path) {
+		if s == nil {
+			continue
+		}
+		if !inside.MatchString(s.Path) || len(s.Renditions) > 1 || len(s.Renditions) == 1 && !inside.MatchString(s.Renditions[0].Path) {
 			return false
 		}
 	}

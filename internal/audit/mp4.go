@@ -19,16 +19,24 @@ const maxBox = 1 << 20
 type fmp4Reader struct {
 	tracks map[uint32]*fmp4Track // by id
 	torn   bool                  // there may be holes before key frames
+	exact  bool                  // each track goes on in every object where it ended in the one before
+	area   int                   // of the largest pictures, in pixels
 }
 
 type fmp4Track struct {
 	timescale int64
 	video     bool
 	extends   *mp4.TrexBox
-	end       int64 // of its last sample in the object
+	end       int64 // of its last sample
+	begun     bool  // it has one
 }
 
-func (*fmp4Reader) restart() {} // an object's first fragment is compared by its caller
+// restart lets the next object begin anywhere.
+func (f *fmp4Reader) restart() {
+	for _, t := range f.tracks {
+		t.begun = false
+	}
+}
 
 func (*fmp4Reader) wrap() time.Duration { return 0 }
 
@@ -47,10 +55,16 @@ func (f *fmp4Reader) init(text []byte) error {
 		}
 		t := &fmp4Track{timescale: int64(trak.Mdia.Mdhd.Timescale), video: trak.Mdia.Hdlr.HandlerType == "vide"}
 		t.extends, _ = file.Init.Moov.Mvex.GetTrex(trak.Tkhd.TrackID)
+		if t.video {
+			f.area = max(f.area, int(trak.Tkhd.Width>>16)*int(trak.Tkhd.Height>>16))
+		}
 		if was := before[trak.Tkhd.TrackID]; was != nil && (was.timescale != t.timescale || was.video != t.video) {
 			return flawf("track %d is another one than before", trak.Tkhd.TrackID)
 		}
 		f.tracks[trak.Tkhd.TrackID] = t
+	}
+	if f.exact && before != nil && len(before) != len(f.tracks) {
+		return flawf("it has %d tracks, and the one before %d", len(f.tracks), len(before))
 	}
 	return nil
 }
@@ -136,6 +150,8 @@ func (f *fmp4Reader) fragment(text []byte, begin *beginnings) (hole time.Duratio
 			key = key && (!t.video || first.IsSync())
 		}
 		switch {
+		case f.exact && t.begun && at != t.end:
+			return hole, flawf("a fragment of track %d begins at %d, the one before ends at %d", traf.Tfhd.TrackID, at, t.end)
 		case t.video && begin.decoded == absent:
 			begin.decoded, begin.shown, begin.key = t.time(at), t.time(shown), key
 		case !t.video && begin.heard == absent:
@@ -147,7 +163,7 @@ func (f *fmp4Reader) fragment(text []byte, begin *beginnings) (hole time.Duratio
 		case at != t.end:
 			return hole, flawf("a fragment of track %d begins at %d, the one before ends at %d", traf.Tfhd.TrackID, at, t.end)
 		}
-		t.end = at + length
+		t.end, t.begun = at+length, true
 	}
 	if torn && !key {
 		return hole, flawf("behind a hole it does not go on with a key frame")

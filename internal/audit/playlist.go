@@ -16,6 +16,9 @@ type playlist struct {
 	entries []entry
 	ended   bool
 	version int
+	target  int    // EXT-X-TARGETDURATION in seconds, 0 without
+	kind    string // EXT-X-PLAYLIST-TYPE
+	losses  []loss
 }
 
 // entry is a media segment: an object, or a byte range of one.
@@ -23,14 +26,16 @@ type entry struct {
 	Object
 	ranged bool
 	offset int64
+	mapped bool // behind an EXT-X-MAP of its own
 }
 
 // gapVersion is the EXT-X-VERSION of playlists with EXT-X-GAP (RFC 8216bis §8).
 const gapVersion = 8
 
 // parsePlaylist reads a media playlist as recordings have them: numbered
-// objects in the playlist's own folder, each with its date.
-func parsePlaylist(text []byte) (*playlist, error) {
+// objects in the playlist's own folder, each with its date. Participants' are
+// told in stretches: only the first object of each has a date, and a map.
+func parsePlaylist(text []byte, stretches bool) (*playlist, error) {
 	p := &playlist{version: 1}
 	var next entry
 	header := ""
@@ -57,14 +62,26 @@ func parsePlaylist(text []byte) (*playlist, error) {
 			next.Gap = true
 		case name == "#EXT-X-VERSION":
 			p.version, err = strconv.Atoi(value)
+		case name == "#EXT-X-TARGETDURATION":
+			p.target, err = strconv.Atoi(value)
+		case name == "#EXT-X-PLAYLIST-TYPE":
+			p.kind = value
+		case name == "#EXT-X-DATERANGE" && stretches:
+			err = p.lose(value)
 		case name == "#EXT-X-MAP":
 			header, err = parseMap(value)
+			next.mapped = true
 		case name == "#EXT-X-ENDLIST":
 			p.ended = true
 		case line == "" || strings.HasPrefix(line, "#"):
 		default:
 			next.Name, next.header = line, header
-			err = p.check(&next)
+			if stretches {
+				err = p.stretch(&next)
+			}
+			if err == nil {
+				err = p.check(&next)
+			}
 			p.entries = append(p.entries, next)
 			next = entry{}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image/jpeg"
 	"io"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,12 +26,17 @@ func (a *audit) checkThumbnails(m *metadata, deep bool) error {
 	}
 	due := m.Status != resource.RecordingStarted && !a.rec.Open // it is said that there are some
 	var all []string
+	// A channel's are thumb0.jpg, thumb1.jpg and so on, a participant's 1.jpg, 2.jpg.
+	prefix, next := "thumb", 0
+	if a.rec.OfParticipant() {
+		prefix, next = "", 1
+	}
 	if s := m.Media.Thumbnails; s != nil {
-		folder := s.Path + "/"
+		folder := s.folder() + "/"
 		var numbers []int
 		for name := range a.sizes {
 			file, inside := strings.CutPrefix(name, folder)
-			if n := thumbnailNumber(file); inside && n >= 0 {
+			if n := thumbnailNumber(prefix, file); inside && n >= next {
 				numbers = append(numbers, n)
 				all = append(all, name)
 			}
@@ -40,18 +46,21 @@ func (a *audit) checkThumbnails(m *metadata, deep bool) error {
 		if due && len(numbers) == 0 {
 			a.problem(ObjectMissing, s.Path, "thumbnails are told of, and there are none")
 		}
-		next := 0
 		for _, n := range numbers {
 			// Of what is being written the list may be older at its beginning.
 			if n > next && !a.rec.Open {
-				a.problem(NumberGap, s.Path, "thumb%d.jpg comes behind %d", n, next-1)
+				a.problem(NumberGap, s.Path, "%s%d.jpg comes behind %d", prefix, n, next-1)
 			}
 			next = n + 1
 		}
 	}
 	if s := m.Media.Latest; s != nil {
-		if _, there := a.sizes[s.Path]; there || due {
-			all = append(all, s.Path)
+		name := s.folder()
+		if a.rec.OfParticipant() {
+			name += "/thumb.jpg"
+		}
+		if _, there := a.sizes[name]; there || due {
+			all = append(all, name)
 		}
 	}
 	slices.Sort(all)
@@ -66,9 +75,17 @@ func (a *audit) checkThumbnails(m *metadata, deep bool) error {
 	return nil
 }
 
-// thumbnailNumber is that of thumb<N>.jpg, -1 for any other name.
-func thumbnailNumber(file string) int {
-	digits, prefixed := strings.CutPrefix(file, "thumb")
+// folder is where thumbnails are; of a channel's latest, that itself.
+func (s *still) folder() string {
+	if len(s.Renditions) == 0 {
+		return s.Path
+	}
+	return path.Join(s.Path, s.Renditions[0].Path)
+}
+
+// thumbnailNumber is that of <prefix><N>.jpg, -1 for any other name.
+func thumbnailNumber(prefix, file string) int {
+	digits, prefixed := strings.CutPrefix(file, prefix)
 	digits, suffixed := strings.CutSuffix(digits, ".jpg")
 	n, err := strconv.Atoi(digits)
 	if !prefixed || !suffixed || err != nil || n < 0 || strconv.Itoa(n) != digits {

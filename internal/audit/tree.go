@@ -38,11 +38,13 @@ func (a *audit) readRenditions(m *metadata) ([]rendition, error) {
 	if len(renditions) == 0 {
 		return nil, nil // it failed before any media
 	}
-	if err := a.checkMaster(path.Join(hls.Path, hls.Playlist), whole, true); err != nil {
+	led, err := a.checkMaster(path.Join(hls.Path, hls.Playlist), whole, true)
+	if err != nil {
 		return nil, err
 	}
+	renditions[0].variants = led
 	if hls.ByteRange != "" {
-		if err := a.checkMaster(path.Join(hls.Path, hls.ByteRange), ranges, a.rec.State == resource.RecordingEnded); err != nil {
+		if _, err := a.checkMaster(path.Join(hls.Path, hls.ByteRange), ranges, a.rec.State == resource.RecordingEnded); err != nil {
 			return nil, err
 		}
 	}
@@ -91,6 +93,10 @@ func (a *audit) readRendition(folder string, told *tree, due bool) (r rendition,
 		return r, nil
 	}
 	r.objects = whole.objects(func(msg string) { a.problem(PlaylistInvalid, name, "%s", msg) })
+	if a.rec.OfParticipant() {
+		a.checkStretches(name, whole)
+		r.target, r.lost = time.Duration(whole.target)*time.Second, whole.lost()
+	}
 	for i := range r.objects {
 		r.duration += r.objects[i].Duration
 	}
@@ -164,7 +170,7 @@ func (a *audit) compare(code Code, name string, told, other []Object, partly boo
 			return // the others are all shifted
 		case (t.Duration - o.Duration).Abs() > tolerance:
 			a.problem(code, name, "%s lasts %v, elsewhere %v", t.Name, t.Duration, o.Duration)
-		case t.Time.Sub(o.Time).Abs() >= time.Millisecond:
+		case t.Time.Sub(o.Time).Abs() >= t.slip()+time.Millisecond:
 			a.problem(code, name, "%s begins at %s, elsewhere at %s", t.Name, t.Time.Format(time.RFC3339Nano), o.Time.Format(time.RFC3339Nano))
 		case t.Discontinuity != o.Discontinuity:
 			a.problem(code, name, "EXT-X-DISCONTINUITY before %s is %s, elsewhere %s", t.Name, presence(t.Discontinuity), presence(o.Discontinuity))
@@ -172,6 +178,15 @@ func (a *audit) compare(code Code, name string, told, other []Object, partly boo
 			a.problem(code, name, "EXT-X-GAP of %s is %s, elsewhere %s", t.Name, presence(t.Gap), presence(o.Gap))
 		}
 	}
+}
+
+// slip is by how much its time may be wrong where it was not told: by how much
+// durations are rounded.
+func (o *Object) slip() time.Duration {
+	if o.added {
+		return time.Millisecond
+	}
+	return 0
 }
 
 // variants are what a multivariant playlist may lead to, by URI.
@@ -183,17 +198,18 @@ type listed struct {
 }
 
 // checkMaster checks that a multivariant playlist leads to the playlists of the
-// renditions, each with its resolution, and to nothing else.
-func (a *audit) checkMaster(name string, want variants, due bool) error {
+// renditions, each with its resolution, and to nothing else. It returns where it
+// leads. The metadata of participants' recordings tells no resolution.
+func (a *audit) checkMaster(name string, want variants, due bool) ([]variant, error) {
 	text, err := a.fetch(name, maxMetadata)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if text == nil {
 		if due && !a.rec.Open {
 			a.problem(PlaylistMissing, name, "it is missing")
 		}
-		return nil
+		return nil, nil
 	}
 	a.known[name] = true
 	all, err := parseMultivariant(text)
@@ -207,7 +223,7 @@ func (a *audit) checkMaster(name string, want variants, due bool) error {
 			a.problem(PlaylistMismatch, name, "it leads to %s, of which the metadata does not tell", v.uri)
 		case found[v.uri]:
 			a.problem(PlaylistMismatch, name, "it leads to %s twice", v.uri)
-		case v.resolution != l.resolution:
+		case v.resolution != l.resolution && !a.rec.OfParticipant():
 			a.problem(PlaylistMismatch, name, "the resolution of %s is %q, in the metadata %q", v.uri, v.resolution, l.resolution)
 		}
 		found[v.uri] = true
@@ -217,7 +233,7 @@ func (a *audit) checkMaster(name string, want variants, due bool) error {
 			a.problem(PlaylistMismatch, name, "it does not lead to %s", uri)
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // readPlaylist reads a media playlist; nil when there is none to be read.
@@ -233,7 +249,7 @@ func (a *audit) readPlaylist(name string, due bool) (*playlist, error) {
 		return nil, nil
 	}
 	a.known[name] = true
-	p, err := parsePlaylist(text)
+	p, err := parsePlaylist(text, a.rec.OfParticipant())
 	if err != nil {
 		a.problem(PlaylistInvalid, name, "%v", err)
 		return nil, nil

@@ -138,12 +138,9 @@ func (c *camera) live(t *testing.T, take *Take, n int) error {
 	t.Helper()
 	for range n {
 		ch := c.chunk()
-		cmaf, err := c.cmaf.Append(nil, ch)
-		if err != nil {
-			t.Fatal(err)
-		}
+		all := c.render(t, ch)
 		begun := time.Now()
-		if err := take.Write(ch, alone(ch, cmaf)); err != nil {
+		if err := take.Write(ch, all); err != nil {
 			return err
 		}
 		if took := time.Since(begun); took > 0 {
@@ -161,8 +158,17 @@ func TestAway(t *testing.T) {
 	moments := map[string]time.Duration{"at the start": 0, "in the middle": 14 * time.Second, "in the gap": 35 * time.Second, "at the end": 75 * time.Second}
 	for way, fails := range ways {
 		for moment, from := range moments {
-			for _, d := range []time.Duration{50 * time.Second, 3 * time.Hour} {
-				t.Run(fmt.Sprintf("%s %s for %v", way, moment, d), func(t *testing.T) {
+			for _, tt := range []struct {
+				name   string
+				camera func(window int) *camera
+				d      time.Duration
+			}{
+				{"a channel", newCamera, 50 * time.Second},
+				{"a channel", newCamera, 3 * time.Hour},
+				{"a participant", newPublisher, 50 * time.Second},
+			} {
+				d := tt.d
+				t.Run(fmt.Sprintf("%s %s for %v, %s", way, moment, d, tt.name), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						w := newWorld()
 						o := &outage{world: w, fails: fails}
@@ -171,9 +177,9 @@ func TestAway(t *testing.T) {
 						time.AfterFunc(from, func() { o.begin(d) })
 						synctest.Wait()
 
-						c := newCamera(60)
+						c := tt.camera(60)
 						first := c.stream.ID
-						take := r.Begin(c.stream)
+						take := c.begin(r)
 						err := c.live(t, take, 90)
 						take.End()
 						if refused := moment == "at the start" && (way == "answers 403" || way == "has no bucket"); refused {
@@ -193,7 +199,7 @@ func TestAway(t *testing.T) {
 						if !gone || moment == "at the end" {
 							c = c.again()
 							second = c.stream.ID
-							take := r.Begin(c.stream)
+							take := c.begin(r)
 							if err := c.live(t, take, 90); err != nil {
 								t.Fatalf("write: %v", err)
 							}

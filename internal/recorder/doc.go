@@ -1,10 +1,15 @@
 // Package recorder turns streams into recordings in a bucket.
 //
-//	broadcast → Take.Write ┬→ <spool>/<recording>/0.ts 1.ts …  media (0/0.ts 0/1.ts … of several renditions)
-//	                       └→ <spool>/<recording>/journal      what the media is
-//	                                 │
-//	            Recorder.Run: drive ─┴→ Objects  media, playlists, metadata
-//	                                 └→ Ledger   the recording's row and its events
+//	broadcast ┬→ Take.Write ┬→ <spool>/<recording>/0.ts 1.ts …  media (0/0.ts 0/1.ts … of several renditions)
+//	capture   ┘             └→ <spool>/<recording>/journal      what the media is
+//	                                  │
+//	             Recorder.Run: drive ─┴→ Objects  media, playlists, metadata
+//	                                  └→ Ledger   the recording's row and its events
+//
+// A stream is a channel's, or a publication of a stage's participant. What their
+// recordings look like differs, and so does what may be merged: see [layout]. All
+// that follows is the same for both, but that of a participant there is one
+// rendition, and that it may be anything from one stretch to the next.
 //
 // A recording outlives what feeds it. Its streams come and go: a broadcaster
 // who drops and is back within the reconnect window goes on with the same
@@ -46,7 +51,7 @@
 //
 // # The tree
 //
-// This is what a bucket holds below the recording's prefix:
+// This is what a bucket holds below the prefix of a channel's recording:
 //
 //	events/ivs-check                        a probe, empty
 //	       recording-started.json           where everything lies
@@ -59,6 +64,18 @@
 //	                 0.ts 1.ts …            or init-0.mp4 0.mp4 1.mp4 …
 //	media/thumbnails/thumb0.jpg thumb1.jpg …  one for each interval: see thumbnail.go
 //	media/latest_thumbnail/thumb.jpg        the newest of them
+//
+// and of a participant's:
+//
+//	events/recording-started.json           the same, and the probe
+//	       recording-ended.json             or recording-failed.json
+//	media/hls/multivariant.m3u8             names the playlist
+//	          high/
+//	               playlist.m3u8            an entry for each object; it grows
+//	               init-0.mp4 init-1.mp4 …  one for each stretch of one make
+//	               0.mp4 1.mp4 …
+//	media/thumbnails/high/1.jpg 2.jpg …     one for each interval
+//	media/latest_thumbnail/high/thumb.jpg   the newest of them
 //
 // A playlist is stored after all that it names.
 //

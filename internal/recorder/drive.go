@@ -146,11 +146,14 @@ func (rec *recording) next(now time.Time) (step, time.Duration) {
 	}
 	wait := min(time.Hour, due)
 	if rec.waits() {
-		check := rec.checked.Add(checkInterval).Sub(now)
-		if check <= 0 {
-			return rec.check, 0
+		wait = min(wait, rec.deadline.Sub(now))
+		if rec.layout().probe() != "" {
+			check := rec.checked.Add(checkInterval).Sub(now)
+			if check <= 0 {
+				return rec.check, 0
+			}
+			wait = min(wait, check)
 		}
-		wait = min(wait, check, rec.deadline.Sub(now))
 	}
 	return nil, wait
 }

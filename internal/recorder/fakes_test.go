@@ -33,6 +33,7 @@ type world struct {
 	tree  map[string][]byte             // objects by key
 	rows  map[string]resource.Recording // recordings by id
 	tells []string                      // events, "Recording Start st-…"
+	whys  []resource.RecordingFailure   // of those of failures
 	calls int                           // of anything
 	// fault is asked before each call; an error makes the call fail. after is
 	// told when a call has been made.
@@ -92,16 +93,19 @@ func (w *world) StartRecording(ctx context.Context, r resource.Recording) error 
 	})
 }
 
-func (w *world) JoinRecording(ctx context.Context, id, streamID string) error {
+func (w *world) JoinRecording(ctx context.Context, id string, s resource.RecordedStream) error {
 	var conflict error
 	err := w.call("join", func() {
 		r := w.rows[id]
 		switch {
-		case slices.Contains(r.StreamIDs, streamID):
+		case slices.Contains(r.StreamIDs, s.ID):
 		case r.State != resource.RecordingStarted:
 			conflict = resource.Errorf(resource.Conflict, "recording is over")
 		default:
-			r.StreamIDs = append(slices.Clone(r.StreamIDs), streamID)
+			r.StreamIDs = append(slices.Clone(r.StreamIDs), s.ID)
+			if s.StageSessionID != "" && !slices.Contains(r.StageSessionIDs, s.StageSessionID) {
+				r.StageSessionIDs = append(slices.Clone(r.StageSessionIDs), s.StageSessionID)
+			}
 			w.rows[id] = r
 		}
 	})
@@ -117,30 +121,32 @@ func (w *world) DescribeRecording(ctx context.Context, id string, m resource.Rec
 }
 
 func (w *world) EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error {
-	return w.call("end", func() { w.final(id, at, d, resource.RecordingEnded, "") })
+	return w.call("end", func() { w.final(id, at, d, resource.RecordingEnded, resource.RecordingFailure{}) })
 }
 
-func (w *world) FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, reason string) error {
-	return w.call("fail", func() { w.final(id, at, d, resource.RecordingFailed, reason) })
+func (w *world) FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, why resource.RecordingFailure) error {
+	return w.call("fail", func() { w.final(id, at, d, resource.RecordingFailed, why) })
 }
 
-func (w *world) final(id string, at time.Time, d time.Duration, state resource.RecordingState, reason string) {
+func (w *world) final(id string, at time.Time, d time.Duration, state resource.RecordingState, why resource.RecordingFailure) {
 	r := w.rows[id]
 	if r.State != resource.RecordingStarted {
 		return
 	}
-	r.State, r.EndedAt, r.Duration, r.StatusMessage = state, at, d, reason
+	r.State, r.EndedAt, r.Duration, r.StatusMessage = state, at, d, why.Reason
 	w.rows[id] = r
 	what := resource.RecordingEnd
 	if state == resource.RecordingFailed {
 		what = resource.RecordingEndFailure
+		w.whys = append(w.whys, why)
 	}
 	w.tells = append(w.tells, what+" "+strings.Join(r.StreamIDs, " "))
 }
 
-func (w *world) RefuseRecording(ctx context.Context, r resource.Recording, reason string) error {
+func (w *world) RefuseRecording(ctx context.Context, r resource.Recording, why resource.RecordingFailure) error {
 	return w.call("refuse", func() {
-		w.tells = append(w.tells, resource.RecordingStartFailure+" "+strings.Join(r.StreamIDs, " ")+": "+reason)
+		w.whys = append(w.whys, why)
+		w.tells = append(w.tells, resource.RecordingStartFailure+" "+strings.Join(r.StreamIDs, " ")+": "+why.Reason)
 	})
 }
 
@@ -260,6 +266,7 @@ type camera struct {
 	fresh  bool
 	cmaf   packager.CMAF
 	rungs  []*rung // what it delivers besides its source
+	blank  bool    // its pictures are not the publisher's
 }
 
 var streams int
@@ -345,7 +352,7 @@ func (c *camera) shoot(t *testing.T, take *Take, n int) error {
 // broadcast is a whole stream of n chunks.
 func (c *camera) broadcast(t *testing.T, r *Recorder, n int) {
 	t.Helper()
-	take := r.Begin(c.stream)
+	take := c.begin(r)
 	if err := c.shoot(t, take, n); err != nil {
 		t.Errorf("write: %v", err)
 	}
@@ -386,6 +393,9 @@ func wantTold(t *testing.T, w *world, want ...string) {
 // and in order, and returns its media playlist.
 func wantWhole(t *testing.T, w *world, r resource.Recording) string {
 	t.Helper()
+	if r.OfParticipant() {
+		return wantWholeParticipant(t, w, r)
+	}
 	playlist := w.object(r, "media/hls/720p30/playlist.m3u8")
 	if !strings.HasSuffix(playlist, "#EXT-X-ENDLIST\n") {
 		t.Errorf("playlist has no end:\n%s", playlist)

@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,8 +22,9 @@ import (
 	"anabranch/internal/resource"
 )
 
-// trials runs f once for each of n seeds, on virtual time. TRIALS is another
-// number of them, SEED another first one.
+// trials runs f once for each of n seeds, on virtual time: with every third a
+// participant is recorded, else a channel. TRIALS is another number of them, SEED
+// another first one.
 func trials(t *testing.T, n int, f func(t *testing.T, seed uint64)) {
 	t.Helper()
 	number := func(name string, otherwise int) int {
@@ -50,7 +48,7 @@ func trials(t *testing.T, n int, f func(t *testing.T, seed uint64)) {
 func TestStopAnywhere(t *testing.T) {
 	for _, how := range []string{"kill", "power cut", "either"} {
 		t.Run(how, func(t *testing.T) {
-			trials(t, 6, func(t *testing.T, seed uint64) {
+			trials(t, 9, func(t *testing.T, seed uint64) {
 				s := newStage(t, seed)
 				for range 2 + s.random.IntN(4) {
 					s.away.Store(s.random.IntN(3) == 0)
@@ -70,9 +68,9 @@ func TestStopAnywhere(t *testing.T) {
 // A recording that ended is over, even if the machine forgets what came last:
 // the next stream is another recording.
 func TestStopAsItEnds(t *testing.T) {
-	trials(t, 8, func(t *testing.T, seed uint64) {
+	trials(t, 12, func(t *testing.T, seed uint64) {
 		s := newStage(t, seed)
-		s.camera.stream.Configuration.ReconnectWindowSeconds = 30
+		s.camera.setWindow(30)
 		s.world.after = func(n int, call string) error {
 			if call == "end" && !s.dead.Swap(true) {
 				s.disk.SetFault(func(disktest.Op) error { return disktest.ErrStopped })
@@ -104,7 +102,7 @@ func TestDiskFails(t *testing.T) {
 	errnos := map[string]error{"no space": syscall.ENOSPC, "read-only": syscall.EROFS}
 	for kind, ops := range kinds {
 		t.Run(kind, func(t *testing.T) {
-			trials(t, 2, func(t *testing.T, seed uint64) {
+			trials(t, 3, func(t *testing.T, seed uint64) {
 				s := newStage(t, seed)
 				errno := errnos[kind]
 				if errno == nil {
@@ -175,7 +173,7 @@ func TestSlowSync(t *testing.T) {
 // A disk with too little room for what is broadcast has room for the end of
 // what it took.
 func TestSmallDisk(t *testing.T) {
-	trials(t, 8, func(t *testing.T, seed uint64) {
+	trials(t, 12, func(t *testing.T, seed uint64) {
 		s := newStage(t, seed)
 		s.disk.SetRoom(s.random.Int64N(200_000))
 		s.failed.Store(true)
@@ -245,12 +243,16 @@ func newStage(t *testing.T, seed uint64) *stage {
 	s := &stage{
 		t: t, random: rand.New(rand.NewPCG(seed, 7)), disk: disktest.New(seed), world: newWorld(), listed: make(map[string][]string), stored: make(map[string][]byte),
 	}
-	s.camera = newCamera([]int{0, 10, 30}[s.random.IntN(3)])
+	window := []int{0, 10, 30}[s.random.IntN(3)]
+	s.camera = newCamera(window)
+	if seed%3 == 0 {
+		s.camera = newPublisher(window)
+	}
 	s.camera.size = 60
 	if s.random.IntN(2) == 0 {
 		s.camera.stream.Channel.ContainerFormat = resource.FragmentedMP4
 	}
-	if s.random.IntN(2) == 0 {
+	if ladder := s.random.IntN(2) == 0; ladder && seed%3 != 0 {
 		s.camera.climb()
 		for range s.camera.rungs {
 			s.holes = append(s.holes, make(map[int]bool))
@@ -362,7 +364,7 @@ func (s *stage) play() {
 		return
 	}
 	c := s.camera.again()
-	if at, ok := s.recorder.Position(c.stream.Channel.ARN); ok {
+	if at, ok := c.position(s.recorder); ok {
 		c.now = at
 	}
 	c.stream.Description.VideoBitrate = 2_000_000
@@ -373,8 +375,11 @@ func (s *stage) play() {
 	case 1:
 		c.stream.Description.VideoBitrate, c.size = 0, 600 // and different, after one that is not
 	}
+	if c.stream.Participant != nil && s.random.IntN(3) == 0 {
+		c.session(fmt.Sprint("st-", s.random.IntN(1000)))
+	}
 	s.camera = c
-	take := s.recorder.Begin(c.stream)
+	take := c.begin(s.recorder)
 	s.began = s.pictures
 	for range s.random.IntN(70) {
 		if !s.shoot(take) {
@@ -410,6 +415,9 @@ func (s *stage) shoot(take *Take) bool {
 		}
 	}
 	all := s.camera.render(s.t, ch)
+	if s.camera.stream.Participant != nil && s.random.IntN(10) == 0 {
+		take.Lost(Loss{media.Kind(s.random.IntN(2)), time.Now(), time.Duration(s.random.IntN(900)) * time.Millisecond})
+	}
 	began, joined := time.Now(), take.rec
 	err := take.Write(ch, all)
 	if took := time.Since(began); took > 0 {
@@ -490,195 +498,4 @@ func (s *stage) wantNoFailure() {
 			s.t.Errorf("recording %s is %s: %s", r.ID, r.State, r.StatusMessage)
 		}
 	}
-}
-
-var (
-	durationMS = regexp.MustCompile(`"duration_ms":(\d+)`)
-	entryLines = regexp.MustCompile(`(?:#EXT-X-GAP\n)?#EXTINF:([\d.]+),\n(\S+)\n`)
-	picture    = regexp.MustCompile(`(?s)<pic(\d{9}).{0,700}?(\d{9})pic>`)
-)
-
-// checkRecording checks what the bucket has of a recording that ended, and
-// counts its pictures.
-func (s *stage) checkRecording(r resource.Recording, seen []int) {
-	t := s.t
-	t.Helper()
-	name := "events/recording-ended.json"
-	if r.State == resource.RecordingFailed {
-		name = "events/recording-failed.json"
-	}
-	var told float64
-	if m := durationMS.FindStringSubmatch(s.world.object(r, name)); m != nil {
-		told, _ = strconv.ParseFloat(m[1], 64)
-	} else {
-		t.Errorf("recording %s is %s, but %s is %q", r.ID, r.State, name, s.world.object(r, name))
-	}
-	if ms := float64(r.Duration.Milliseconds()); ms != told {
-		t.Errorf("%s tells %v ms, the ledger %v", name, told, ms)
-	}
-	s.checkThumbnails(r)
-	folders := []string{"720p30"}
-	for _, r := range s.camera.rungs {
-		folders = append(folders, r.Name)
-	}
-	var lines []string      // of the source's playlist, but for the gaps
-	objects := [][]string{} // the pictures of each object of the source
-	for i, folder := range folders {
-		folder := "media/hls/" + folder + "/"
-		playlist := s.world.object(r, folder+"playlist.m3u8")
-		if playlist == "" {
-			if i == 0 && r.Duration > 0 {
-				t.Errorf("recording %s of %v has no playlist", r.ID, r.Duration)
-			}
-			continue
-		}
-		if !strings.HasSuffix(playlist, "#EXT-X-ENDLIST\n") || strings.Count(playlist, "#EXT-X-ENDLIST") != 1 {
-			t.Errorf("recording %s has no end:\n%s", r.ID, playlist)
-		}
-		var total float64
-		var here []string
-		joined, last := false, -1
-		counters := make(map[int]byte)
-		for entry := range strings.SplitAfterSeq(playlist, "#EXT-X-PROGRAM-DATE-TIME") {
-			m := entryLines.FindStringSubmatch(entry)
-			if m == nil {
-				continue
-			}
-			after := joined
-			joined = strings.Contains(entry, "#EXT-X-DISCONTINUITY\n") // before the next
-			here = append(here, fmt.Sprint(after, m[1:]))
-			seconds, _ := strconv.ParseFloat(m[1], 64)
-			total += seconds
-			data := []byte(s.world.object(r, folder+m[2]))
-			if gap := strings.Contains(entry, "#EXT-X-GAP\n"); gap != (len(data) == 0) {
-				t.Errorf("recording %s: %s%s has %d bytes, its entry is a gap: %t", r.ID, folder, m[2], len(data), gap)
-			}
-			if strings.HasSuffix(m[2], ".ts") && len(data) > 0 {
-				if after {
-					clear(counters) // something may be missing
-				}
-				data = frames(t, folder+m[2], data, counters)
-			}
-			var found []string
-			for _, p := range picture.FindAllSubmatch(data, -1) {
-				n, _ := strconv.Atoi(string(p[1]))
-				if !bytes.Equal(p[1], p[2]) || n <= last {
-					t.Fatalf("recording %s: in %s%s picture %s, ending as %s, comes after %d", r.ID, folder, m[2], p[1], p[2], last)
-				}
-				last = n
-				found = append(found, string(p[1]))
-				if i == 0 {
-					seen[n]++
-				}
-			}
-			if n := bytes.Count(data, []byte("<pic")); n != len(found) {
-				t.Errorf("recording %s: %s%s has %d pictures, but %d that are whole", r.ID, folder, m[2], n, len(found))
-			}
-			if i == 0 {
-				if whole := int(seconds*30 + 0.5); len(found) < whole-1 || len(found) > whole {
-					t.Errorf("recording %s: %s lasts %.3f s and has %d pictures", r.ID, m[2], seconds, len(found))
-				}
-				objects = append(objects, found)
-			} else if n := len(here) - 1; n < len(objects) {
-				want := slices.DeleteFunc(slices.Clone(objects[n]), func(p string) bool {
-					n, _ := strconv.Atoi(p)
-					return s.holes[i-1][n]
-				})
-				if !slices.Equal(found, want) {
-					t.Errorf("recording %s: %s%s has pictures %v, want %v", r.ID, folder, m[2], found, want)
-				}
-			}
-		}
-		if (total*1000-told) > 20 || told-total*1000 > 20 {
-			t.Errorf("recording %s: %s tells %v ms, the playlist %v", r.ID, name, told, total*1000)
-		}
-		if i == 0 {
-			lines = here
-		} else if !slices.Equal(lines, here) {
-			t.Errorf("recording %s: %s has %q, the source %q", r.ID, folder, here, lines)
-		}
-	}
-}
-
-// frames are the bytes of a transport stream's video, or of its sound if it has
-// none. Its counters go on from one object to the next.
-func frames(t *testing.T, name string, data []byte, counters map[int]byte) (frames []byte) {
-	t.Helper()
-	pids := map[int][]byte{}
-	if len(data) == 0 || len(data)%tsPacket != 0 {
-		t.Errorf("%s has %d bytes", name, len(data))
-	}
-	for ; len(data) >= tsPacket; data = data[tsPacket:] {
-		p := data[:tsPacket]
-		if p[0] != 0x47 {
-			t.Errorf("%s is torn", name)
-			break
-		}
-		pid := int(p[1]&0x1f)<<8 | int(p[2])
-		at := 4
-		if p[3]&0x20 != 0 {
-			at += 1 + int(p[4])
-		}
-		if p[3]&0x10 == 0 {
-			continue
-		}
-		if before, ok := counters[pid]; ok && p[3]&0xf != (before+1)&0xf {
-			t.Errorf("%s: the counter of PID %#x goes from %d to %d", name, pid, before, p[3]&0xf)
-		}
-		counters[pid] = p[3] & 0xf
-		pids[pid] = append(pids[pid], p[at:]...)
-	}
-	if video := pids[0x101]; video != nil {
-		return video
-	}
-	return pids[0x100]
-}
-
-// checkStored checks each media playlist when it is stored: it names only what
-// is there, and goes on where the one before it ended. Media is synced
-// before, so that what is stored again is the same.
-func (s *stage) checkStored(_ int, call string) error {
-	key, ok := strings.CutPrefix(call, "put ")
-	if !ok || s.failed.Load() {
-		return nil
-	}
-	s.world.mu.Lock()
-	defer s.world.mu.Unlock()
-	if strings.HasSuffix(key, ".ts") || strings.HasSuffix(key, ".mp4") {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if before := s.stored[key]; before != nil && !bytes.Equal(before, s.world.tree[key]) {
-			s.t.Errorf("%s had %d bytes, then other %d", key, len(before), len(s.world.tree[key]))
-		}
-		s.stored[key] = s.world.tree[key]
-		parts := strings.Split(key, "/") // ivs/v1/…/<id>/media/hls/720p30/0.ts
-		id, folder, name := parts[len(parts)-5], parts[len(parts)-2], parts[len(parts)-1]
-		if len(s.camera.rungs) > 0 {
-			n, extension, _ := strings.Cut(name, ".")
-			i := slices.IndexFunc(s.camera.rungs, func(r *rung) bool { return r.Name == folder }) + 1
-			name = fmt.Sprintf("%s/%d.%s", n, i, extension)
-		}
-		if _, is := s.unsynced.Load("/data/spool/" + id + "/" + name); is {
-			s.t.Errorf("%s is stored and not synced", key)
-		}
-	}
-	if !strings.HasSuffix(key, "/playlist.m3u8") {
-		return nil
-	}
-	var entries []string
-	for _, m := range entryLines.FindAllStringSubmatch(string(s.world.tree[key]), -1) {
-		entries = append(entries, m[0])
-		_, is := s.world.tree[strings.TrimSuffix(key, "playlist.m3u8")+m[2]]
-		if gap := strings.HasPrefix(m[0], "#EXT-X-GAP"); is == gap {
-			s.t.Errorf("%s names %s, which is there: %t, a gap: %t", key, m[2], is, gap)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := s.listed[key]
-	if len(before) > len(entries) || strings.Join(before, "") != strings.Join(entries[:len(before)], "") {
-		s.t.Errorf("%s had %q, then %q", key, before, entries)
-	}
-	s.listed[key] = entries
-	return nil
 }

@@ -64,12 +64,62 @@ func TestGoldenTree(t *testing.T) {
 			time.Sleep(time.Minute)
 			g.look("refused")
 		}},
+		{"participant", func(t *testing.T, g *goldenTree) { g.participant(t) }},
+		{"participant_sound", func(t *testing.T, g *goldenTree) {
+			g.c = newPublisher(60)
+			g.c.stream.Participant.Recording.MediaTypes = []string{"AUDIO_ONLY"}
+			g.c.broadcast(t, g.r, 30)
+			time.Sleep(2 * time.Minute)
+			g.look("ended")
+		}},
+		{"participant_thumbnails", func(t *testing.T, g *goldenTree) {
+			g.c = newPublisher(60)
+			p := &g.c.stream.Participant.Recording
+			p.MediaTypes, p.Thumbnail = []string{"NONE"}, resource.ParticipantThumbnail{
+				RecordingMode: "INTERVAL", TargetIntervalSeconds: 5, Storage: []string{"SEQUENTIAL", "LATEST"},
+			}
+			g.c.blank = true
+			take := g.c.begin(g.r)
+			g.c.shoot(t, take, 12)
+			g.c.blank = false
+			g.c.shoot(t, take, 24)
+			g.look("after 12 s")
+			take.End()
+			time.Sleep(10 * time.Second)
+			g.c = g.c.again()
+			g.c.broadcast(t, g.r, 18)
+			time.Sleep(2 * time.Minute)
+			g.look("ended")
+		}},
+		{"participant_failed", func(t *testing.T, g *goldenTree) {
+			g.c = newPublisher(60)
+			take := g.c.begin(g.r)
+			g.c.shoot(t, take, 40)
+			g.disk.SetRoom(0)
+			if err := g.c.shoot(t, take, 1); err == nil {
+				t.Error("a full disk goes unnoticed")
+			}
+			take.End()
+			g.disk.SetRoom(1 << 40)
+			time.Sleep(time.Second)
+			g.look("failed")
+		}},
+		{"participant_refused", func(t *testing.T, g *goldenTree) {
+			g.c = newPublisher(60)
+			g.w.fail(errDenied())
+			take := g.c.begin(g.r)
+			g.c.shoot(t, take, 3)
+			g.w.fail(nil)
+			take.End()
+			time.Sleep(time.Minute)
+			g.look("refused")
+		}},
 	} {
 		t.Run(tt.file, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := &goldenTree{w: newWorld(), disk: disktest.New(1), c: newCamera(60)}
 				var err error
-				g.r, err = Open(t.Context(), Config{Dir: "/spool", FS: g.disk, Objects: g.w, Ledger: g.w, Place: place, Log: slog.New(slog.DiscardHandler)})
+				g.r, err = Open(t.Context(), Config{Dir: "/spool", FS: g.disk, Objects: g.w, Ledger: g.w, Place: place, Log: slog.New(slog.DiscardHandler), Stills: &lab{}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -166,6 +216,37 @@ func (g *goldenTree) adBreaks(t *testing.T) {
 	g.look("ended")
 }
 
+// participant shoots four seconds of small pictures, eleven of larger ones, with
+// losses, looks, and after a gap nine seconds in another session, of which the last
+// has no key frame any more.
+func (g *goldenTree) participant(t *testing.T) {
+	g.c = newPublisher(60)
+	g.c.stream.Participant.Recording.Thumbnail = resource.ParticipantThumbnail{
+		RecordingMode: "INTERVAL", TargetIntervalSeconds: 10, Storage: []string{"SEQUENTIAL", "LATEST"},
+	}
+	g.c.resize(640, 360, 0x1e)
+	g.c.blank = true
+	take := g.c.begin(g.r)
+	g.c.shoot(t, take, 12)
+	g.c.blank = false
+	g.c.resize(1280, 720, 0x1f)
+	g.c.shoot(t, take, 9)
+	now := time.Now()
+	take.Lost(Loss{media.Video, now.Add(-200 * time.Millisecond), 500 * time.Millisecond})
+	take.Lost(Loss{media.Audio, now, 120 * time.Millisecond})
+	g.c.shoot(t, take, 3)
+	take.Lost(Loss{media.Video, now.Add(time.Second), 250 * time.Millisecond})
+	g.c.shoot(t, take, 21)
+	g.look("after 15 s")
+	take.End()
+	time.Sleep(5*time.Second + 250*time.Millisecond)
+	g.c = g.c.again()
+	g.c.session("st-6F5e4D3c2B1a0")
+	g.c.broadcast(t, g.r, 27)
+	time.Sleep(2 * time.Minute)
+	g.look("ended")
+}
+
 // look writes down what there is.
 func (g *goldenTree) look(moment string) {
 	synctest.Wait()
@@ -173,6 +254,9 @@ func (g *goldenTree) look(moment string) {
 	var r resource.Recording
 	if all := g.w.recordings(); len(all) > 0 {
 		r = all[0]
+	}
+	if r.OfParticipant() {
+		fmt.Fprintf(&g.text, "= prefix %s\n", r.Prefix)
 	}
 	for _, name := range g.w.names(r) {
 		data := g.w.object(r, name)

@@ -163,7 +163,7 @@ func (w *world) wantNamed(t *testing.T, call string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := strings.TrimPrefix(call, "put ")
-	if name := path.Base(key); name != masterName && name != rangeMasterName {
+	if name := path.Base(key); name != "master.m3u8" && name != rangeMasterName {
 		return nil
 	}
 	for line := range strings.Lines(string(w.tree[key])) {

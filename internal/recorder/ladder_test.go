@@ -45,12 +45,15 @@ func (c *camera) custom(resolutions ...string) {
 // all of them, as sound where there is no picture.
 func (c *camera) render(t *testing.T, ch *packager.Chunk) (all []Rendered) {
 	t.Helper()
+	if c.stream.Participant != nil {
+		return c.publish(t, ch)
+	}
 	add := func(ch *packager.Chunk) {
 		data, err := c.cmaf.Append(nil, ch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, Rendered{ch, data})
+		all = append(all, Rendered{Chunk: ch, CMAF: data})
 	}
 	add(ch)
 	for _, r := range c.rungs {

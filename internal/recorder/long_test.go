@@ -83,11 +83,16 @@ func (c countedFile) Sync() error {
 // figures of as many hours as LONG_HOURS says are logged; two days take half a minute.
 func TestLongRecording(t *testing.T) {
 	for _, renditions := range []int{1, 5} {
-		t.Run(fmt.Sprint(renditions, " renditions"), func(t *testing.T) { recordLong(t, renditions) })
+		t.Run(fmt.Sprint(renditions, " renditions"), func(t *testing.T) { recordLong(t, newCamera(60), renditions) })
 	}
+	t.Run("participant", func(t *testing.T) { // in objects of two seconds, the shortest
+		c := newPublisher(60)
+		c.stream.Participant.Recording.HLS.TargetSegmentDurationSeconds = 2
+		recordLong(t, c, 1)
+	})
 }
 
-func recordLong(t *testing.T, renditions int) {
+func recordLong(t *testing.T, c *camera, renditions int) {
 	const gop = 6 // chunks of a third of a second
 	hours := 2
 	if s := os.Getenv("LONG_HOURS"); s != "" {
@@ -110,12 +115,11 @@ func recordLong(t *testing.T, renditions int) {
 			t.Fatal(err)
 		}
 		defer run(t, r)()
-		c := newCamera(60)
 		for n := 1; n < renditions; n++ {
 			c.stream.Renditions = append(c.stream.Renditions, Rendition{Name: fmt.Sprint(100*n, "p30"), Width: 200 * n, Height: 100 * n})
 		}
 		c.stream.Renditions = append(c.stream.Renditions, Rendition{})
-		take := r.Begin(c.stream)
+		take := c.begin(r)
 		frame := media.Frame{Payload: []byte{0, 0, 0, 1, 0x41}, Duration: 30_000}
 		ch := packager.Chunk{Params: c.stream.Description.Params, Start: packager.Origin, Duration: 30_000}
 		all := slices.Repeat(alone(&ch, nil), renditions)
@@ -157,10 +161,14 @@ func recordLong(t *testing.T, renditions int) {
 	if rows := ledger.recordings(); len(rows) != 1 || rows[0].Duration != time.Duration(hours)*time.Hour {
 		t.Errorf("recordings: %+v", rows)
 	}
-	if n := bytes.Count(objects.playlists[rangesName], []byte("#EXT-X-BYTERANGE:")); n != hours*3600/2 {
+	if n := bytes.Count(objects.playlists[rangesName], []byte("#EXT-X-BYTERANGE:")); c.stream.Participant == nil && n != hours*3600/2 {
 		t.Errorf("the byte-range playlist has %d entries in %d hours", n, hours)
 	}
-	if limit := int64(hours) * int64(300+200*renditions) << 10; journalSize > limit {
+	fixed := 300 // of records, in kB an hour
+	if c.stream.Participant != nil {
+		fixed = 500 // it has five times as many objects
+	}
+	if limit := int64(hours) * int64(fixed+200*renditions) << 10; journalSize > limit {
 		t.Errorf("the journal has %d bytes after %d hours, want %d at most", journalSize, hours, limit)
 	}
 	if n, limit := objects.puts[mediaName], (365+(hours-1)*121)*renditions; n > limit {

@@ -63,16 +63,14 @@ const (
 	same
 )
 
-// match says whether stream belongs to the recording s. seen is what was
-// measured of it, nil at its beginning.
-func (s *state) match(stream Stream, seen *measured, now time.Time) verdict {
-	of, is := s.Format, formatOf(stream.Description)
-	switch r := &s.Recording; {
-	case r.RecordingConfigurationARN != stream.Configuration.ARN,
-		r.Bucket != stream.Configuration.Bucket(),
-		r.ContainerFormat != stream.Channel.ContainerFormat:
+// match says whether a stream belongs to the recording s: one that would begin a
+// recording as other. seen is what was measured of it, nil at its beginning.
+func (s *state) match(other *begun, seen *measured, now time.Time) verdict {
+	of, is := s.Format, other.Format
+	switch r, o := &s.Recording, &other.Recording; {
+	case !s.configuredAs(other), r.Bucket != o.Bucket, r.ContainerFormat != o.ContainerFormat:
 		return different
-	case seen == nil && len(s.streams) >= resource.MaxMergedStreams,
+	case seen == nil && len(s.streams) >= s.layout().streams(),
 		seen == nil && now.Sub(r.StartedAt) > resource.MaxRecordingAge:
 		return different
 	case s.Bare:
@@ -80,7 +78,7 @@ func (s *state) match(stream Stream, seen *measured, now time.Time) verdict {
 	case of.Width != is.Width, of.Height != is.Height,
 		of.VideoCodec != is.VideoCodec, of.AudioCodec != is.AudioCodec:
 		return different
-	case !slices.EqualFunc(s.renditions(), stream.recorded(), Rendition.alike):
+	case !slices.EqualFunc(s.renditions(), other.renditions(), Rendition.alike):
 		return different
 	case r.ContainerFormat == resource.FragmentedMP4 && of.SampleRate != is.SampleRate:
 		return different // the sample rate is the audio track's timescale, which stays
@@ -99,6 +97,15 @@ func (s *state) match(stream Stream, seen *measured, now time.Time) verdict {
 		compare(float64(of.VideoBitrate), float64(is.VideoBitrate), first.VideoBitrate, seen.VideoBitrate, func(a, b float64) bool {
 			return math.Abs(a-b) <= bitrateTolerance*a
 		}))
+}
+
+// configuredAs says whether both are made by the same configuration, in the same
+// layout.
+func (b *begun) configuredAs(o *begun) bool {
+	if b.Participant != nil && o.Participant != nil {
+		return *b.Participant == *o.Participant && b.Recording.StorageConfigurationARN == o.Recording.StorageConfigurationARN
+	}
+	return b.Participant == o.Participant && b.Recording.RecordingConfigurationARN == o.Recording.RecordingConfigurationARN
 }
 
 // compare judges a property by what both streams tell, else by what was

@@ -1,21 +1,10 @@
 package recorder
 
 import (
-	"math"
 	"time"
 
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
-)
-
-const (
-	// minObject is how long an object lasts at least, unless its stream ends, or
-	// an ad break begins or ends.
-	minObject = 10 * media.VideoRate
-	// maxObject is how long it lasts at most.
-	maxObject = 20 * media.VideoRate
-	// minTarget is the least EXT-X-TARGETDURATION, in seconds.
-	minTarget = 12
 )
 
 // object is one piece of the recording, a media file in each rendition that has
@@ -37,6 +26,7 @@ type object struct {
 	// stored.
 	parts    []part
 	closedAt time.Time // zero after a restart
+	pictures int       // of the source, as far as they came since the start
 }
 
 // held is what a rendition has of an object.
@@ -111,16 +101,4 @@ func (o *object) size() (sum int64) {
 		sum += o.of[i].Size
 	}
 	return sum
-}
-
-// targetFor fixes EXT-X-TARGETDURATION when o, the first object, closes: room
-// for the least duration of an object and the longest group of pictures after
-// it (RFC 8216 §4.3.3.1).
-func targetFor(o *object) int {
-	var longest media.Ticks
-	for i := range o.pieces {
-		longest = max(longest, media.Ticks(o.pieces[i].Duration))
-	}
-	seconds := math.Ceil(float64(min(maxObject, minObject+longest)) / media.VideoRate)
-	return max(minTarget, int(seconds))
 }

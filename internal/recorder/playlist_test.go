@@ -312,7 +312,8 @@ func TestMetadata(t *testing.T) {
 
 func TestPrefix(t *testing.T) {
 	at := time.Date(2024, 4, 14, 0, 58, 9, 0, time.UTC)
-	if got, want := prefix(place, "Kq7mZ2xWc9Lb", at, "h3Rk9Lq2Zw8T"), "ivs/v1/111122223333/Kq7mZ2xWc9Lb/2024/4/14/0/58/h3Rk9Lq2Zw8T"; got != want {
+	b := begun{Account: place.Account, Recording: resource.Recording{ID: "h3Rk9Lq2Zw8T", ChannelARN: place.ARN(resource.KindChannel, "Kq7mZ2xWc9Lb")}}
+	if got, want := b.layout().prefix(&b, at), "ivs/v1/111122223333/Kq7mZ2xWc9Lb/2024/4/14/0/58/h3Rk9Lq2Zw8T"; got != want {
 		t.Errorf("prefix %s, want %s", got, want)
 	}
 }

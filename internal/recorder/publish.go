@@ -9,24 +9,22 @@ import (
 	"anabranch/internal/resource"
 )
 
-// The names of the playlists: two of each rendition, and for each kind a
-// multivariant playlist that names them.
+// The names of the playlists: of each rendition, in whole objects and in byte
+// ranges of them, and of the multivariant playlist for the latter. That for the
+// former is called as the layout says.
 const (
-	mediaName, masterName       = "playlist.m3u8", "master.m3u8"
+	mediaName                   = "playlist.m3u8"
 	rangesName, rangeMasterName = "byte-range-variant.m3u8", "byte-range-multivariant.m3u8"
 )
 
 // putPlaylists stores the playlists, as far as they changed: those that are
-// named before those that name them. The byte-range playlists, which are long, are
-// stored when the media grew by a tenth, and at the end: so all copies of one
-// together are eleven times as long as the last, for however long the recording
-// lasts.
+// named before those that name them.
 func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 	rec.mu.Lock()
 	p := playlists{begun: rec.begun, target: rec.target, final: final, now: time.Now()}
 	p.objects = rec.objects[:rec.stored()] // what is stored does not change any more
 	p.variants = rec.variants(p.objects)
-	p.marks = slices.Clone(rec.marks)
+	p.marks, p.losses = slices.Clone(rec.marks), slices.Clone(rec.losses)
 	if final {
 		p.marks = rec.allMarks()
 	}
@@ -38,11 +36,26 @@ func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 			return err
 		}
 	}
-	if err := rec.putMaster(ctx, masterName, p.master(mediaName)); err != nil {
+	if err := rec.putMaster(ctx, p.layout().masterName(), p.master(mediaName)); err != nil {
 		return err
 	}
+	if p.layout().ranges() {
+		if err := rec.putRanges(ctx, &p); err != nil {
+			return err
+		}
+	}
+	rec.mu.Lock() // others look at how much there is to play
+	defer rec.mu.Unlock()
+	rec.refreshed, rec.listed = time.Now(), len(p.objects)
+	return nil
+}
+
+// putRanges stores the byte-range playlists, which are long, when the media grew by
+// a tenth, and at the end: so all copies of one together are eleven times as long
+// as the last, for however long the recording lasts.
+func (rec *recording) putRanges(ctx context.Context, p *playlists) error {
 	n := len(p.objects)
-	if final || 10*(n-rec.ranged) >= rec.ranged || len(p.variants) != rec.rangedIn {
+	if p.final || 10*(n-rec.ranged) >= rec.ranged || len(p.variants) != rec.rangedIn {
 		for i := range p.variants {
 			v := &p.variants[i]
 			if err := rec.putPlaylist(ctx, v.key(rangesName), p.ranges(v)); err != nil {
@@ -51,13 +64,7 @@ func (rec *recording) putPlaylists(ctx context.Context, final bool) error {
 		}
 		rec.ranged, rec.rangedIn = n, len(p.variants)
 	}
-	if err := rec.putMaster(ctx, rangeMasterName, p.master(rangesName)); err != nil {
-		return err
-	}
-	rec.mu.Lock() // others look at how much there is to play
-	defer rec.mu.Unlock()
-	rec.refreshed, rec.listed = time.Now(), n
-	return nil
+	return rec.putMaster(ctx, rangeMasterName, p.master(rangesName))
 }
 
 // putMaster stores a multivariant playlist if it is not what is stored: the

@@ -42,16 +42,16 @@ type Ledger interface {
 	StartRecording(ctx context.Context, r resource.Recording) error
 	// JoinRecording adds a stream to a recording. It is a Conflict when that
 	// has ended.
-	JoinRecording(ctx context.Context, id, streamID string) error
+	JoinRecording(ctx context.Context, id string, s resource.RecordedStream) error
 	// DescribeRecording says what one consists of. No event tells of it.
 	DescribeRecording(ctx context.Context, id string, m resource.RecordedMedia) error
 	// EndRecording ends one, with the length of its media (Recording End).
 	EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error
 	// FailRecording ends one that failed (Recording End Failure).
-	FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, reason string) error
+	FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, why resource.RecordingFailure) error
 	// RefuseRecording tells of one that never started (Recording Start
 	// Failure).
-	RefuseRecording(ctx context.Context, r resource.Recording, reason string) error
+	RefuseRecording(ctx context.Context, r resource.Recording, why resource.RecordingFailure) error
 	// OpenRecordings lists those that started and have not ended.
 	OpenRecordings(ctx context.Context) ([]resource.Recording, error)
 }
@@ -92,10 +92,11 @@ type Recorder struct {
 	// mu guards what follows. It may be held when a recording's mutex is
 	// taken, never the other way round.
 	mu      sync.Mutex
-	all     map[string]*recording  // by id: all that have begun
-	takes   map[resource.ARN]*Take // by channel: the stream that is recorded now
-	work    context.Context        // of the drivers; nil before Run and after
-	stopped bool                   // Run ended
+	all     map[string]*recording // by id: all that have begun
+	takes   map[owner]*Take       // the streams that are recorded now
+	used    map[string]time.Time  // the prefixes taken of late, and when
+	work    context.Context       // of the drivers; nil before Run and after
+	stopped bool                  // Run ended
 	drivers sync.WaitGroup
 }
 
@@ -104,7 +105,7 @@ type Recorder struct {
 func Open(ctx context.Context, cfg Config) (*Recorder, error) {
 	r := &Recorder{
 		Config: cfg, room: newRoom(cfg.SpoolMax), media: newGate(), small: newGate(),
-		all: make(map[string]*recording), takes: make(map[resource.ARN]*Take),
+		all: make(map[string]*recording), takes: make(map[owner]*Take), used: make(map[string]time.Time),
 	}
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
@@ -158,21 +159,24 @@ func (r *Recorder) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Begin records a stream: in a recording of its channel that waits for its
-// broadcaster, if the stream belongs to one, else in a new one, which starts
-// with the stream's first part. It does not block.
+// Begin records a stream: in a recording of its channel or participant that waits,
+// if the stream belongs to one, else in a new one, which starts with the stream's
+// first part. It does not block.
 func (r *Recorder) Begin(s Stream) *Take {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := &Take{r: r, stream: s, measuring: true, lens: lens{rendition: s.thumbnailed()}}
-	for _, i := range s.selected() {
+	t := &Take{r: r, stream: s, lens: lens{rendition: s.thumbnailed()}}
+	var selected []int
+	t.begins, selected = s.begins()
+	t.measuring = !t.begins.layout().mixed()
+	for _, i := range selected {
 		t.tracks = append(t.tracks, track{of: i})
 	}
-	if older := r.takes[s.Channel.ARN]; older != nil {
+	if older := r.takes[t.owner()]; older != nil {
 		r.letGo(older)
 		older.rec.supersede(older, time.Now())
 	}
-	r.takes[s.Channel.ARN] = t
+	r.takes[t.owner()] = t
 	if t.rec = r.join(t, time.Now()); t.rec == nil {
 		t.rec = r.newRecording(t)
 	}
@@ -182,59 +186,46 @@ func (r *Recorder) Begin(s Stream) *Take {
 // letGo forgets t, which is not recorded any more.
 func (r *Recorder) letGo(t *Take) {
 	r.decided(t)
-	if r.takes[t.stream.Channel.ARN] == t {
-		delete(r.takes, t.stream.Channel.ARN)
+	if r.takes[t.owner()] == t {
+		delete(r.takes, t.owner())
 	}
 }
 
+func (t *Take) owner() owner { return ownerOf(&t.begins.Recording) }
+
 // newRecording makes the recording that t will start.
 func (r *Recorder) newRecording(t *Take) *recording {
-	rec := r.blank(resource.NewID(), t.stream.Channel.ID())
+	rec := r.blank(resource.NewID(), t.owner())
 	rec.take = t
 	return rec
 }
 
-func (r *Recorder) blank(id, channel string) *recording {
+func (r *Recorder) blank(id string, of owner) *recording {
 	return &recording{
-		fs: r.FS, bucket: r.Objects, ledger: r.Ledger, room: r.room, media: r.media, small: r.small, log: r.Log.With("channel", channel, "recording", id),
+		fs: r.FS, bucket: r.Objects, ledger: r.Ledger, room: r.room, media: r.media, small: r.small, log: r.logger(of, id),
 		dir:  filepath.Join(r.Dir, id),
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), syncing: make(chan struct{}, 1),
 		uploading: -1, requests: requests{stills: r.Stills},
 	}
 }
 
+func (r *Recorder) logger(of owner, id string) *slog.Logger {
+	return r.Log.With(append(of.logged(), "recording", id)...)
+}
+
 // begun is the beginning of rec, with the stream t, at the time of its first
 // part.
 func (r *Recorder) begun(t *Take, at time.Time, rec *recording) *begun {
-	s := &t.stream
-	id := filepath.Base(rec.dir)
 	at = at.UTC()
-	b := &begun{
-		Recording: resource.Recording{
-			ID: id, SessionID: resource.NewID(),
-			ChannelARN: s.Channel.ARN, ChannelName: s.Channel.Name,
-			RecordingConfigurationARN: s.Configuration.ARN,
-			Bucket:                    s.Configuration.Bucket(), Prefix: prefix(r.Place, s.Channel.ID(), at, id),
-			ContainerFormat: s.Channel.ContainerFormat, ReconnectWindow: s.Configuration.ReconnectWindow(),
-			State: resource.RecordingStarted, StartedAt: resource.Time(at),
-		},
-		Account: r.Place.Account, Format: formatOf(s.Description), Codecs: s.Description.Codecs(),
-		Bare: len(t.tracks) == 0,
+	b := t.begins
+	b.Account = r.Place.Account
+	b.Recording.ID, b.Recording.SessionID = filepath.Base(rec.dir), resource.NewID()
+	b.Recording.State, b.Recording.StartedAt = resource.RecordingStarted, resource.Time(at)
+	b.Recording.Prefix = r.freePrefix(&b, at)
+	if r.Stills == nil {
+		b.Thumbnails = nil
 	}
-	if recorded := s.recorded(); len(recorded) > 1 || len(recorded) == 1 && !recorded[0].isSource() {
-		b.Renditions = recorded
-	}
-	if r.Stills != nil {
-		b.Thumbnails = s.thumbnails()
-	}
-	return b
-}
-
-// prefix is where a recording's objects lie in its bucket: the numbers of the
-// date have no leading zeros.
-func prefix(p resource.Place, channel string, at time.Time, id string) string {
-	return fmt.Sprintf("ivs/v1/%s/%s/%d/%d/%d/%d/%d/%s",
-		p.Account, channel, at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), id)
+	return &b
 }
 
 // ensure makes sure that t's recording exists, now that its first part is
@@ -276,8 +267,8 @@ func (r *Recorder) refuse(t *Take, b *begun, at time.Time, reason string) error 
 	rec := t.rec
 	rec.log.Error("recording cannot be started", "stream", t.stream.ID, "reason", reason)
 	rec.take = nil
-	rec.state = state{begun: *b, streams: []joined{{ID: t.stream.ID, At: at}}}
-	rec.end(at, reason)
+	rec.state = state{begun: *b, streams: []joined{*t.joins(rec, at)}}
+	rec.end(at, resource.RecordingFailure{Code: resource.RecordingServerError, Reason: reason})
 	r.launch(rec)
 	return errors.New(reason)
 }

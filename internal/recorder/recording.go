@@ -11,11 +11,12 @@ import (
 
 	"anabranch/internal/disk"
 	"anabranch/internal/journal"
+	"anabranch/internal/resource"
 )
 
 // Why a take is not recorded any more though nothing failed.
 var (
-	errSuperseded = errors.New("a newer stream of the channel is recorded instead")
+	errSuperseded = errors.New("a newer stream of the same publisher is recorded instead")
 	errStopped    = errors.New("the recorder has stopped")
 	errEnded      = errors.New("the recording has ended")
 )
@@ -165,7 +166,7 @@ func (rec *recording) owe(r record) {
 // join journals that t's media follows. It comes with the first part, so that
 // a stream without media leaves no trace.
 func (rec *recording) join(t *Take, at time.Time) error {
-	err := rec.record(&joined{ID: t.stream.ID, At: at, Provisional: t.provisional, Object: rec.nextObject(), PostRoll: t.stream.PostRoll})
+	err := rec.record(t.joins(rec, at))
 	if err != nil {
 		return err
 	}
@@ -201,7 +202,7 @@ func (rec *recording) detach(now time.Time) {
 		rec.deadline = now.Add(rec.window())
 	}
 	if rec.window() == 0 {
-		rec.end(now, "")
+		rec.end(now, resource.RecordingFailure{})
 	}
 	signal(rec.wake)
 }
@@ -220,20 +221,21 @@ func (rec *recording) waits() bool { return rec.take == nil && rec.doubt == nil 
 // expire ends a recording whose window has passed.
 func (rec *recording) expire(now time.Time) {
 	if rec.waits() && rec.journal != nil && !now.Before(rec.deadline) {
-		rec.end(rec.deadline, "")
+		rec.end(rec.deadline, resource.RecordingFailure{})
 	}
 }
 
-// end lets nothing join any more. The driver does the rest.
-func (rec *recording) end(at time.Time, failure string) {
+// end lets nothing join any more, because of a failure unless that is zero. The
+// driver does the rest.
+func (rec *recording) end(at time.Time, failure resource.RecordingFailure) {
 	if rec.ending != nil {
 		return
 	}
 	if at.Before(rec.Recording.StartedAt) { // a clock was set back
 		at = rec.Recording.StartedAt
 	}
-	rec.force(&ending{At: at.UTC(), Failure: failure})
-	if failure != "" && rec.hurry != nil {
+	rec.force(&ending{At: at.UTC(), Failure: failure.Reason, Code: failure.Code})
+	if failure.Reason != "" && rec.hurry != nil {
 		rec.hurry()
 	}
 	signal(rec.wake)
@@ -257,13 +259,13 @@ func (rec *recording) breakOff(reason string) {
 		if o := rec.open(); o != nil && o.void() {
 			rec.force(&cut{N: o.N})
 		} else if o != nil {
-			if rec.measured == nil { // see closeObject
+			if !rec.named() { // see closeObject
 				rec.force(&measured{})
 			}
 			rec.force(&closed{Target: rec.targetWith(o), Tail: o.Tail})
 		}
 	}
-	rec.end(time.Now(), reason)
+	rec.end(time.Now(), resource.RecordingFailure{Code: resource.RecordingServerError, Reason: reason})
 }
 
 // lost says why a take is not the recording's any more.

@@ -26,7 +26,7 @@ type record interface {
 type begun struct {
 	Recording resource.Recording `json:"recording"`
 	Account   string             `json:"account"`
-	Format    format             `json:"format"` // of the first stream
+	Format    format             `json:"format"` // of the first stream; zero of a participant, to whom it does not matter
 	Codecs    string             `json:"codecs"` // of its source
 	// Renditions are those that are recorded, best first; none for the source
 	// alone.
@@ -35,6 +35,8 @@ type begun struct {
 	Bare bool `json:"bare,omitempty"`
 	// Thumbnails is nil for none.
 	Thumbnails *thumbnails `json:"thumbnails,omitempty"`
+	// Participant is nil for a channel's recording.
+	Participant *participantLayout `json:"participant,omitempty"`
 }
 
 // joined says that a stream's media follows.
@@ -48,6 +50,8 @@ type joined struct {
 	// PostRoll is how long the ad break is that follows the recording if this is
 	// its last stream, 0 for none.
 	PostRoll time.Duration `json:"postRoll,omitempty"`
+	// StageSession is the session of a publication.
+	StageSession string `json:"stageSession,omitempty"`
 }
 
 // settled says whether the provisional stream stays in the recording.
@@ -153,9 +157,19 @@ const (
 type ending struct {
 	At time.Time `json:"at"`
 	// Failure says why the recording failed; empty when it did not.
-	Failure string `json:"failure,omitempty"`
+	Failure string                      `json:"failure,omitempty"`
+	Code    resource.RecordingErrorCode `json:"code,omitempty"`
 	// Refused recordings never started: the bucket turned them away.
 	Refused bool `json:"refused,omitempty"`
+}
+
+// why says why the recording failed; zero when it did not.
+func (e *ending) why() resource.RecordingFailure {
+	why := resource.RecordingFailure{Code: e.Code, Reason: e.Failure}
+	if why.Reason != "" && why.Code == "" {
+		why.Code = resource.RecordingServerError
+	}
+	return why
 }
 
 const (
@@ -175,6 +189,7 @@ const (
 	kindEnding    = 'e'
 	kindMarked    = 'a'
 	kindThumbnail = 't'
+	kindLost      = 'g'
 )
 
 func (*begun) kind() byte     { return kindBegun }
@@ -193,6 +208,7 @@ func (*done) kind() byte      { return kindDone }
 func (*ending) kind() byte    { return kindEnding }
 func (*marked) kind() byte    { return kindMarked }
 func (*thumbnail) kind() byte { return kindThumbnail }
+func (*lost) kind() byte      { return kindLost }
 
 // encode is the record's form in the journal.
 func encode(r record) ([]byte, error) {
@@ -245,6 +261,8 @@ func decode(b []byte) (record, error) {
 		r = &marked{}
 	case kindThumbnail:
 		r = &thumbnail{}
+	case kindLost:
+		r = &lost{}
 	default:
 		return nil, fmt.Errorf("journal record %q is of no known kind", b[0])
 	}

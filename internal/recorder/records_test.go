@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,9 +47,33 @@ var someRecords = []record{
 	&ending{At: time.Date(2026, 3, 1, 11, 0, 7, 0, time.UTC), Failure: "disk", Refused: true},
 }
 
-func TestRecords(t *testing.T) {
-	var s state
-	for _, r := range someRecords {
+// participantRecords are those of a participant's recording.
+var participantRecords = []record{
+	&begun{
+		Recording: resource.Recording{
+			ID: "h3Rk9Lq2Zw8T", StartedAt: time.Date(2026, 3, 1, 10, 0, 7, 0, time.UTC),
+			StageARN: stageARN, StageSessionIDs: []string{"st-0a1B2c3D4e5F6"}, ParticipantID: "guestA1b2C3d",
+		},
+		Participant: &participantLayout{MediaType: "AUDIO_VIDEO", Target: 6}, Renditions: []Rendition{{Name: "high"}},
+	},
+	&joined{ID: "st-1", StageSession: "st-0a1B2c3D4e5F6"},
+	&described{Codecs: "avc1.42c01f,mp4a.40.2", Width: 640, Height: 360},
+	&header{Data: []byte{1, 2, 3}},
+	&opened{N: 0},
+	&lost{0, Loss{media.Video, time.UnixMilli(1772359207412).UTC(), 400 * time.Millisecond}},
+	&lost{0, Loss{media.Audio, time.UnixMilli(1772359207412).UTC(), 20 * time.Millisecond}},
+	&lost{0, Loss{media.Video, time.UnixMilli(1772359208000).UTC(), time.Second}},
+	&part{Object: 0, Start: packager.Origin, Duration: 30_000, Time: time.UnixMilli(1772359207412).UTC(), Segment: true, Independent: true,
+		Of: []share{{Size: 88_000}}},
+	&described{Codecs: "avc1.42c01f,mp4a.40.2", Width: 640, Height: 360, FrameRate: 30},
+	&closed{Target: 12},
+	&ending{At: time.Date(2026, 3, 1, 11, 0, 7, 0, time.UTC), Failure: "gone", Code: resource.RecordingNoBucket},
+}
+
+// replay applies records as they come back from the journal.
+func replay(t *testing.T, records []record) (s state) {
+	t.Helper()
+	for _, r := range records {
 		b, err := encode(r)
 		if err != nil {
 			t.Fatal(err)
@@ -64,8 +89,22 @@ func TestRecords(t *testing.T) {
 			t.Errorf("apply %+v: %v", r, err)
 		}
 	}
+	return s
+}
+
+func TestRecords(t *testing.T) {
+	s := replay(t, someRecords)
 	if len(s.objects) != 1 || !s.objects[0].Stored || s.objects[0].size() != 165_000 || len(s.streams) != 1 || s.target != 12 || s.ending == nil {
 		t.Errorf("state: %+v", s)
+	}
+	s = replay(t, participantRecords)
+	if len(s.losses) != 2 || s.losses[0].Duration != 1588*time.Millisecond || s.described[0].FrameRate != 30 || s.stageSession() != "st-0a1B2c3D4e5F6" ||
+		s.ending.why() != (resource.RecordingFailure{Code: resource.RecordingNoBucket, Reason: "gone"}) {
+		t.Errorf("state: %+v", s)
+	}
+	// Journals from before there were codes have none.
+	if why := (&ending{Failure: "disk"}).why(); why.Code != resource.RecordingServerError {
+		t.Errorf("failure: %+v", why)
 	}
 }
 
@@ -89,7 +128,7 @@ func TestJournalSize(t *testing.T) {
 // what is replayed can be gone on with.
 func FuzzReplay(f *testing.F) {
 	var all []byte
-	for _, r := range someRecords {
+	for _, r := range slices.Concat(someRecords, participantRecords) {
 		b, err := encode(r)
 		if err != nil {
 			f.Fatal(err)
@@ -99,33 +138,46 @@ func FuzzReplay(f *testing.F) {
 		all = b
 	}
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
-		r := &Recorder{Config: Config{Dir: t.TempDir(), FS: disk.OS, Log: discard}, room: newRoom(0)}
-		rec := r.blank("h3Rk9Lq2Zw8T", "")
-		if err := os.MkdirAll(rec.dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		l, err := journal.Open(disk.OS, filepath.Join(rec.dir, journalName), func([]byte) error { return nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range someRecords[:2] {
-			b, _ := encode(r)
+		replayBytes(t, someRecords[:2], a, b, c)
+		replayBytes(t, participantRecords[:2], a, b, c)
+	})
+}
+
+func replayBytes(t *testing.T, begins []record, some ...[]byte) {
+	r := &Recorder{Config: Config{Dir: t.TempDir(), FS: disk.OS, Log: discard}, room: newRoom(0)}
+	rec := r.blank("h3Rk9Lq2Zw8T", owner{})
+	if err := os.MkdirAll(rec.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := journal.Open(disk.OS, filepath.Join(rec.dir, journalName), func([]byte) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range begins {
+		b, _ := encode(r)
+		l.Append(b)
+	}
+	for _, b := range some {
+		if len(b) > 0 && len(b) < journal.MaxRecord {
 			l.Append(b)
 		}
-		for _, b := range [][]byte{a, b, c} {
-			if len(b) > 0 && len(b) < journal.MaxRecord {
-				l.Append(b)
-			}
-		}
-		l.Close()
-		if err := rec.recover(true, time.Now()); err != nil {
-			return
-		}
-		defer rec.close()
-		rec.next(time.Now())
-		rec.position()
-		if d := rec.duration(); d < 0 && d > math.MinInt64 {
-			t.Logf("duration %v", d)
-		}
-	})
+	}
+	l.Close()
+	if err := rec.recover(true, time.Now()); err != nil {
+		return
+	}
+	defer rec.close()
+	rec.next(time.Now())
+	rec.position()
+	if d := rec.duration(); d < 0 && d > math.MinInt64 {
+		t.Logf("duration %v", d)
+	}
+	p := playlists{begun: rec.begun, variants: rec.variants(rec.objects), objects: rec.objects, losses: rec.losses, marks: rec.marks}
+	for i := range p.variants {
+		p.media(&p.variants[i])
+	}
+	p.master(mediaName)
+	if _, err := rec.metadata(resource.RecordingStarted); err != nil {
+		t.Log(err)
+	}
 }

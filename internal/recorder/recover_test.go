@@ -59,14 +59,13 @@ func killed(t *testing.T, n int, made bool, scenario func(t *testing.T, r *Recor
 // A kill at any point leaves a recording that the next start ends as if
 // nothing had been: told once, and whole in the bucket.
 func TestKillAtEveryStep(t *testing.T) {
-	for _, container := range []resource.ContainerFormat{resource.TS, resource.FragmentedMP4} {
+	for _, of := range subjects {
 		for _, made := range []bool{false, true} {
 			for n, more := 1, true; more; n++ {
-				t.Run(fmt.Sprintf("%s/%v/%d", container, made, n), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%v/%d", of.name, made, n), func(t *testing.T) {
 					var first, second *camera
 					w, spool, at := killed(t, n, made, func(t *testing.T, r *Recorder) {
-						first = newCamera(30)
-						first.stream.Channel.ContainerFormat = container
+						first = of.camera(30)
 						first.broadcast(t, r, 36)
 						time.Sleep(5 * time.Second)
 						second = first.again()
@@ -112,52 +111,54 @@ func TestKillAtEveryStep(t *testing.T) {
 // After a kill in the middle of a stream the broadcaster goes on with the same
 // recording.
 func TestReturnAfterKill(t *testing.T) {
-	for _, gap := range []time.Duration{time.Second, 29 * time.Second, 31 * time.Second} {
-		t.Run(gap.String(), func(t *testing.T) {
-			outer := t
-			var dir, spool string
-			var c *camera
-			w := newWorld()
-			synctest.Test(t, func(t *testing.T) {
-				dir = t.TempDir()
-				r := open(t, w, dir)
-				stop := run(t, r)
-				c = newCamera(30)
-				take := r.Begin(c.stream)
-				c.shoot(t, take, 46)
-				spool = copyTree(outer, dir)
-				w.fault = func(int, string) error { return errNetwork }
-				stop()
-			})
-			w.fault = nil
-			synctest.Test(t, func(t *testing.T) {
-				r := open(t, w, spool)
-				stop := run(t, r)
-				time.Sleep(gap)
-				c = c.again()
-				if at, ok := r.Position(c.stream.Channel.ARN); ok != (gap < 30*time.Second) || ok && at != c.now {
-					t.Errorf("position %d, %v; want %d", at, ok, c.now)
-				}
-				c.broadcast(t, r, 45)
-				time.Sleep(time.Minute)
-				stop()
-			})
-			recs := w.recordings()
-			if gap > 30*time.Second {
-				if len(recs) != 2 {
-					t.Errorf("%d recordings, want 2", len(recs))
-				}
-				return
-			}
-			if len(recs) != 1 || len(recs[0].StreamIDs) != 2 {
-				t.Fatalf("recordings: %+v", recs)
-			}
-			if want := (91 * media.Ticks(30000)).Duration(media.VideoRate); recs[0].Duration != want {
-				t.Errorf("duration %v, want %v", recs[0].Duration, want)
-			}
-			wantWhole(t, w, recs[0])
-		})
+	for _, of := range subjects {
+		for _, gap := range []time.Duration{time.Second, 29 * time.Second, 31 * time.Second} {
+			t.Run(of.name+" "+gap.String(), func(t *testing.T) { returnAfterKill(t, of.camera(30), gap) })
+		}
 	}
+}
+
+func returnAfterKill(t *testing.T, c *camera, gap time.Duration) {
+	outer := t
+	var dir, spool string
+	w := newWorld()
+	synctest.Test(t, func(t *testing.T) {
+		dir = t.TempDir()
+		r := open(t, w, dir)
+		stop := run(t, r)
+		take := c.begin(r)
+		c.shoot(t, take, 46)
+		spool = copyTree(outer, dir)
+		w.fault = func(int, string) error { return errNetwork }
+		stop()
+	})
+	w.fault = nil
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, w, spool)
+		stop := run(t, r)
+		time.Sleep(gap)
+		c = c.again()
+		if at, ok := c.position(r); ok != (gap < 30*time.Second) || ok && at != c.now {
+			t.Errorf("position %d, %v; want %d", at, ok, c.now)
+		}
+		c.broadcast(t, r, 45)
+		time.Sleep(time.Minute)
+		stop()
+	})
+	recs := w.recordings()
+	if gap > 30*time.Second {
+		if len(recs) != 2 {
+			t.Errorf("%d recordings, want 2", len(recs))
+		}
+		return
+	}
+	if len(recs) != 1 || len(recs[0].StreamIDs) != 2 {
+		t.Fatalf("recordings: %+v", recs)
+	}
+	if want := (91 * media.Ticks(30000)).Duration(media.VideoRate); recs[0].Duration != want {
+		t.Errorf("duration %v, want %v", recs[0].Duration, want)
+	}
+	wantWhole(t, w, recs[0])
 }
 
 // Wherever the journal and the media are cut, every part that both have whole

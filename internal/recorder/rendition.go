@@ -2,8 +2,6 @@ package recorder
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 
 	"anabranch/internal/packager"
 	"anabranch/internal/resource"
@@ -28,6 +26,9 @@ type Rendition struct {
 type Rendered struct {
 	Chunk *packager.Chunk // nil where the rendition has a hole
 	CMAF  []byte          // the chunk, for recordings that keep that form
+	// Blank says that the pictures are not the publisher's: no thumbnail is made of
+	// them.
+	Blank bool
 }
 
 func (r *Rendition) isSource() bool { return r.Name == "" }
@@ -42,18 +43,22 @@ func (r Rendition) alike(o Rendition) bool {
 	return r.Name == o.Name && r.Width == o.Width && r.Height == o.Height
 }
 
-// described says of which codecs a rendition is. It comes with its first media;
-// the source's are known before.
+// described says of what a rendition is, as it is known now. It comes with the
+// first media; the codecs of a channel's source are known before.
 type described struct {
 	Rendition int    `json:"rendition"`
-	Codecs    string `json:"codecs"`
+	Codecs    string `json:"codecs"` // RFC 6381
+	// What follows is 0 where the rendition has been chosen by it.
+	Width     int `json:"width,omitempty"` // of the largest pictures, and Height
+	Height    int `json:"height,omitempty"`
+	FrameRate int `json:"frameRate,omitempty"` // the highest, in frames a second
 }
 
 func (d *described) apply(s *state) error {
-	if d.Rendition < 0 || d.Rendition >= len(s.codecs) {
+	if d.Rendition < 0 || d.Rendition >= len(s.described) {
 		return fmt.Errorf("there is no rendition %d", d.Rendition)
 	}
-	s.codecs[d.Rendition] = d.Codecs
+	s.described[d.Rendition] = *d
 	return nil
 }
 
@@ -97,7 +102,11 @@ func (s *state) variants(objects []object) (with []variant) {
 func (s *state) variant(i int, r Rendition) variant {
 	v := variant{Rendition: r, index: i, name: s.folder(i)}
 	if i < len(s.headers) {
-		v.codecs, v.headers = s.codecs[i], s.headers[i]
+		d := &s.described[i]
+		v.codecs, v.headers = d.Codecs, s.headers[i]
+		if d.Width > 0 {
+			v.Width, v.Height, v.FrameRate = d.Width, d.Height, float64(d.FrameRate)
+		}
 	}
 	if r.isSource() {
 		v.Width, v.Height, v.FrameRate = s.Format.Width, s.Format.Height, s.frameRate()
@@ -134,21 +143,6 @@ func (s *state) folder(i int) string {
 		return s.Renditions[i].Name
 	}
 	return s.sourceName()
-}
-
-// sourceName is the name of the source, such as "720p30": the short side and the
-// frame rate. It is empty while the frame rate is being measured, and has none
-// when that came to nothing.
-func (s *state) sourceName() string {
-	rate := math.Round(s.frameRate())
-	if rate == 0 && s.measured == nil {
-		return ""
-	}
-	name := strconv.Itoa(min(s.Format.Width, s.Format.Height)) + "p"
-	if rate > 0 {
-		name += strconv.Itoa(int(rate))
-	}
-	return name
 }
 
 // frameRate is that of the source, 0 while it is not known.

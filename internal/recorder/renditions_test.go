@@ -60,8 +60,8 @@ func TestRecordsOfRenditions(t *testing.T) {
 		}
 	}
 	o := &s.objects[0]
-	if got := fmt.Sprint(o.of[0].Size, o.of[1].Size, o.of[2].Size, " ", o.of[0].sizes, o.of[2].sizes, " ", s.waiting, " ", o.Duration, " ", s.codecs); got !=
-		"88000 44000 0 [88000] [0] 132000 60000 [avc1.4d401f avc1.4d401e,mp4a.40.2 ]" {
+	if got := fmt.Sprint(o.of[0].Size, o.of[1].Size, o.of[2].Size, " ", o.of[0].sizes, o.of[2].sizes, " ", s.waiting, " ", o.Duration, " ", s.described[0].Codecs, " ", s.described[1].Codecs, " ", s.described[2].Codecs); got !=
+		"88000 44000 0 [88000] [0] 132000 60000 avc1.4d401f avc1.4d401e,mp4a.40.2 " {
 		t.Errorf("state: %s", got)
 	}
 

@@ -26,7 +26,7 @@ func (r *Recorder) Progress(id string) (p Progress, ok bool) {
 	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return Progress{Duration: rec.duration(), Waiting: rec.waiting, Streams: rec.settledStreams(), Playable: rec.listed > 0, Media: rec.recordedMedia(rec.objects[:rec.listed])}, true
+	return Progress{Duration: rec.duration(), Waiting: rec.waiting, Streams: rec.streamIDs(), Playable: rec.listed > 0, Media: rec.recordedMedia(rec.objects[:rec.listed])}, true
 }
 
 // Object is one media file of a recording, or the want of one.

@@ -65,7 +65,7 @@ func (rec *recording) adopt(t *Take, old *recording, o *object, m *measured) err
 			_ = rec.removeSpool() // void, and removed by the next start
 			return err
 		}
-	} else if rec.ending != nil || rec.stopped || rec.match(t.stream, m, time.Now()) == different {
+	} else if rec.ending != nil || rec.stopped || rec.match(&t.begins, m, time.Now()) == different {
 		return errNoMatch
 	}
 	by := make([]shift, len(o.of)) // by rendition
@@ -124,8 +124,8 @@ func (rec *recording) adoptObject(t *Take, begins *joined, old *recording, o *ob
 		if made == (media.Params{}) {
 			continue // what old has of it is of other streams
 		}
-		if rec.codecs[i] == "" {
-			records = append(records, &described{Rendition: i, Codecs: made.Codecs()})
+		if is := rec.layout().describe(rec.described[i], made); is != rec.described[i] {
+			records = append(records, &is)
 		}
 		if !rec.fragmented() {
 			continue

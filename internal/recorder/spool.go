@@ -42,7 +42,7 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 		if !e.IsDir() || !resource.IsID(id) { // such as lost+found
 			continue
 		}
-		rec := r.blank(id, "")
+		rec := r.blank(id, owner{})
 		err := rec.recover(open[id], now)
 		if shortage(err) {
 			rec.log.Error("recording cannot be recovered for now", "error", err)
@@ -58,7 +58,8 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 			continue
 		}
 		spooled[id] = true
-		rec.log = r.Log.With("channel", rec.Recording.ChannelARN.ID(), "recording", id)
+		rec.log = r.logger(ownerOf(&rec.Recording), id)
+		r.used[rec.Recording.Prefix] = now
 		rec.log.Info("recording recovered", "media", rec.duration(), "waits", rec.ending == nil)
 		r.all[id] = rec
 	}
@@ -70,8 +71,8 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 		if err := broken[row.ID]; err != nil {
 			reason = "the spool of the recording cannot be read: " + rootCause(err)
 		}
-		r.Log.Error("recording is lost", "channel", row.ChannelARN.ID(), "recording", row.ID, "reason", reason)
-		if err := r.Ledger.FailRecording(ctx, row.ID, now.UTC(), row.Duration, reason); err != nil {
+		r.logger(ownerOf(&row), row.ID).Error("recording is lost", "reason", reason)
+		if err := r.Ledger.FailRecording(ctx, row.ID, now.UTC(), row.Duration, resource.RecordingFailure{Code: resource.RecordingServerError, Reason: reason}); err != nil {
 			return fmt.Errorf("fail lost recording %s: %w", row.ID, err)
 		}
 	}
@@ -148,7 +149,7 @@ func (rec *recording) recover(known bool, now time.Time) (err error) {
 		return rec.removeSpool()
 	}
 	if !known && rec.told > 0 {
-		rec.end(now, "") // the ledger has it ended: nothing can join
+		rec.end(now, resource.RecordingFailure{}) // the ledger has it ended: nothing can join
 	}
 	rec.deadline = now.Add(rec.window())
 	rec.expire(now)

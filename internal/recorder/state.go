@@ -15,18 +15,19 @@ import (
 // state is what is known of a recording: the sum of its journal's records.
 type state struct {
 	begun
-	streams  []joined
-	measured *measured  // of the first stream
-	target   int        // EXT-X-TARGETDURATION in seconds, 0 until fixed
-	codecs   []string   // by rendition (RFC 6381), empty before its first media
-	headers  [][]header // by rendition
-	objects  []object
-	marks    []marked // in the order of their objects
-	inBucket int      // how many objects, from the first on, are stored
-	onDisk   int      // the number of the first object that may not be on the disk
-	thumbs   thumbs
-	ending   *ending
-	waiting  int64 // bytes of media that are not stored
+	streams   []joined
+	measured  *measured   // of the first stream
+	target    int         // EXT-X-TARGETDURATION in seconds, 0 until fixed
+	described []described // by rendition
+	headers   [][]header  // by rendition
+	objects   []object
+	marks     []marked // in the order of their objects
+	losses    []lost   // in the order of their objects
+	inBucket  int      // how many objects, from the first on, are stored
+	onDisk    int      // the number of the first object that may not be on the disk
+	thumbs    thumbs
+	ending    *ending
+	waiting   int64 // bytes of media that are not stored
 
 	// The steps that were taken, see [done].
 	probed, announced, failureTold bool
@@ -40,10 +41,11 @@ func (b *begun) apply(s *state) error {
 	}
 	s.begun = *b
 	of := b.renditions()
-	s.codecs, s.headers, s.headersDone = make([]string, len(of)), make([][]header, len(of)), make([]int, len(of))
+	s.described, s.headers, s.headersDone = make([]described, len(of)), make([][]header, len(of)), make([]int, len(of))
 	for i := range of {
+		s.described[i].Rendition = i
 		if of[i].isSource() {
-			s.codecs[i] = b.Codecs
+			s.described[i].Codecs = b.Codecs
 		}
 	}
 	return nil
@@ -273,13 +275,22 @@ func (s *state) provisional() *joined {
 	return nil
 }
 
-// settledStreams are the ids of the streams that belong to the recording.
-func (s *state) settledStreams() []string {
-	var ids []string
+// settledStreams are the streams that belong to the recording.
+func (s *state) settledStreams() []resource.RecordedStream {
+	var settled []resource.RecordedStream
 	for _, j := range s.streams {
 		if !j.Provisional {
-			ids = append(ids, j.ID)
+			settled = append(settled, resource.RecordedStream{ID: j.ID, StageSessionID: j.StageSession})
 		}
+	}
+	return settled
+}
+
+// streamIDs are those of the streams that belong to the recording.
+func (s *state) streamIDs() []string {
+	var ids []string
+	for _, stream := range s.settledStreams() {
+		ids = append(ids, stream.ID)
 	}
 	return ids
 }
@@ -364,21 +375,16 @@ func (s *state) duration() time.Duration {
 // closes fixes: o, if there was none.
 func (s *state) targetWith(o *object) int {
 	if s.target == 0 {
-		return targetFor(o)
+		return s.layout().target(o)
 	}
 	return s.target
 }
 
 // limit is the longest the open object may become.
-func (s *state) limit() media.Ticks {
-	if s.target == 0 {
-		return maxObject
-	}
-	return min(maxObject, media.Ticks(s.target)*media.VideoRate)
-}
+func (s *state) limit() media.Ticks { return s.layout().most(s.target) }
 
 // fragmented says whether the media is fragmented MP4, rather than MPEG-TS.
-func (b *begun) fragmented() bool { return b.Recording.ContainerFormat == resource.FragmentedMP4 }
+func (b *begun) fragmented() bool { return b.layout().fragmented(b) }
 
 // objectName is the file name of object n.
 func (b *begun) objectName(n int) string {

@@ -20,6 +20,8 @@ import (
 // readPatience is how long an object in the spool may be unreadable.
 const readPatience = time.Hour
 
+const startedName = "recording-started.json"
+
 // The types of what is stored.
 const (
 	typePlaylist = "application/vnd.apple.mpegurl"
@@ -39,6 +41,9 @@ func (rec *recording) probe(ctx context.Context) error {
 	err := rec.check(ctx)
 	if err == nil {
 		rec.did(done{What: probed})
+		if rec.layout().probe() == "" {
+			rec.did(done{What: announced})
+		}
 		return nil
 	}
 	rec.mu.Lock()
@@ -47,16 +52,25 @@ func (rec *recording) probe(ctx context.Context) error {
 	if much || !objectstore.Refused(err) {
 		return err
 	}
+	gone := objectstore.NoBucket(err)
 	if reason := rec.bucket.Check(ctx, rec.Recording.Bucket); objectstore.Refused(reason) {
 		err = reason // in words for people
 	}
-	rec.refuse(err.Error())
+	why := resource.RecordingFailure{Code: resource.RecordingDenied, Reason: err.Error()}
+	if gone {
+		why.Code = resource.RecordingNoBucket
+	}
+	rec.refuse(why)
 	return nil
 }
 
-// check stores an object that has no content.
-func (rec *recording) check(ctx context.Context) error {
-	err := rec.put(ctx, "events/ivs-check", typeBytes, bytes.NewReader(nil), 0)
+// check stores the object by which it is found out whether the bucket takes any.
+func (rec *recording) check(ctx context.Context) (err error) {
+	if name := rec.layout().probe(); name != "" {
+		err = rec.put(ctx, name, typeBytes, bytes.NewReader(nil), 0)
+	} else {
+		err = rec.putMetadata(ctx, startedName, resource.RecordingStarted)
+	}
 	if err == nil {
 		rec.checked = time.Now()
 	}
@@ -81,21 +95,21 @@ func (rec *recording) bucketGone(err error) bool {
 	}
 	reason := fmt.Sprintf("bucket %s does not exist any more", rec.Recording.Bucket)
 	rec.log.Error("recording fails", "reason", reason)
-	rec.end(at, reason)
+	rec.end(at, resource.RecordingFailure{Code: resource.RecordingNoBucket, Reason: reason})
 	return true
 }
 
-func (rec *recording) refuse(reason string) {
+func (rec *recording) refuse(why resource.RecordingFailure) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	rec.log.Warn("recording is refused", "bucket", rec.Recording.Bucket, "reason", reason)
+	rec.log.Warn("recording is refused", "bucket", rec.Recording.Bucket, "reason", why.Reason)
 	rec.take = nil
 	rec.ending = nil
-	rec.force(&ending{At: time.Now().UTC(), Failure: reason, Refused: true})
+	rec.force(&ending{At: time.Now().UTC(), Failure: why.Reason, Code: why.Code, Refused: true})
 }
 
 func (rec *recording) tellRefusal(ctx context.Context) error {
-	if err := rec.ledger.RefuseRecording(ctx, rec.row(), rec.ending.Failure); err != nil {
+	if err := rec.ledger.RefuseRecording(ctx, rec.row(), rec.ending.why()); err != nil {
 		return fmt.Errorf("tell refused recording: %w", err)
 	}
 	rec.finished = true
@@ -126,9 +140,11 @@ func (rec *recording) tellStart(ctx context.Context) error {
 }
 
 func (rec *recording) tellJoin(ctx context.Context) error {
-	row := rec.row()
-	n := rec.told
-	err := rec.ledger.JoinRecording(ctx, row.ID, row.StreamIDs[n])
+	rec.mu.Lock()
+	n, id := rec.told, rec.Recording.ID
+	stream := rec.settledStreams()[n]
+	rec.mu.Unlock()
+	err := rec.ledger.JoinRecording(ctx, id, stream)
 	// The ledger gives up a recording whose spool is away at a start. Should the
 	// spool come back, its media is stored, but nothing more is told.
 	var over *resource.Error
@@ -145,7 +161,7 @@ func (rec *recording) tellFailure(ctx context.Context) error {
 	rec.mu.Lock()
 	end, length, id := *rec.ending, rec.duration(), rec.Recording.ID
 	rec.mu.Unlock()
-	if err := rec.ledger.FailRecording(ctx, id, end.At, length, end.Failure); err != nil {
+	if err := rec.ledger.FailRecording(ctx, id, end.At, length, end.why()); err != nil {
 		return fmt.Errorf("tell failure of recording: %w", err)
 	}
 	rec.log.Warn("recording failed", "media", length, "reason", end.Failure)
@@ -156,7 +172,7 @@ func (rec *recording) tellFailure(ctx context.Context) error {
 }
 
 func (rec *recording) announce(ctx context.Context) error {
-	if err := rec.putMetadata(ctx, "recording-started.json", resource.RecordingStarted); err != nil {
+	if err := rec.putMetadata(ctx, startedName, resource.RecordingStarted); err != nil {
 		return err
 	}
 	rec.did(done{What: announced})
@@ -333,7 +349,13 @@ func (rec *recording) row() resource.Recording {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	row := rec.Recording
-	row.StreamIDs = rec.settledStreams()
+	row.StreamIDs = rec.streamIDs()
+	row.StageSessionIDs = slices.Clone(row.StageSessionIDs) // the first
+	for _, s := range rec.settledStreams() {
+		if s.StageSessionID != "" && !slices.Contains(row.StageSessionIDs, s.StageSessionID) {
+			row.StageSessionIDs = append(row.StageSessionIDs, s.StageSessionID)
+		}
+	}
 	return row
 }
 

@@ -334,65 +334,66 @@ func TestStop(t *testing.T) {
 		{"no window", 0, false, true},
 		{"no window, no network", 0, true, false},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var c *camera
-			outer := t
-			w := newWorld()
-			var spool string
-			synctest.Test(t, func(t *testing.T) {
-				dir := t.TempDir()
-				r := open(t, w, dir)
-				stop := run(t, r)
-				c = newCamera(tt.window)
-				take := r.Begin(c.stream)
-				if err := c.shoot(t, take, 46); err != nil {
-					t.Fatal(err)
-				}
-				if tt.slow {
-					w.fault = func(int, string) error { return errNetwork }
-				}
-				begun := time.Now()
-				stop()
-				if took := time.Since(begun); took > 5*time.Second {
-					t.Errorf("stopped after %v", took)
-				}
-				if err := c.shoot(t, take, 1); !errors.Is(err, errStopped) {
-					t.Errorf("write after stop: %v", err)
-				}
-				take.End()
-				late := r.Begin(c.again().stream)
-				if err := c.shoot(t, late, 1); !errors.Is(err, errStopped) {
-					t.Errorf("write of a new take after stop: %v", err)
-				}
-				late.End()
-				if got := len(spooled(t, dir)) == 0; got != tt.ended {
-					t.Errorf("spool empty = %v, want %v", got, tt.ended)
-				}
-				spool = copyTree(outer, dir)
-			})
-			if tt.ended {
-				wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID)
-				return
-			}
-			wantTold(t, w, "Recording Start "+c.stream.ID)
-			w.fault = nil
-			synctest.Test(t, func(t *testing.T) {
-				r := open(t, w, spool)
-				stop := run(t, r)
-				defer stop()
-				synctest.Wait()
-				if tt.window > 0 {
-					again := c.again()
-					again.broadcast(t, r, 30)
-					time.Sleep(2 * time.Minute)
-					synctest.Wait()
-					wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID+" "+again.stream.ID)
+		for _, of := range subjects {
+			t.Run(tt.name+" "+of.name, func(t *testing.T) {
+				c := of.camera(tt.window)
+				outer := t
+				w := newWorld()
+				var spool string
+				synctest.Test(t, func(t *testing.T) {
+					dir := t.TempDir()
+					r := open(t, w, dir)
+					stop := run(t, r)
+					take := c.begin(r)
+					if err := c.shoot(t, take, 46); err != nil {
+						t.Fatal(err)
+					}
+					if tt.slow {
+						w.fault = func(int, string) error { return errNetwork }
+					}
+					begun := time.Now()
+					stop()
+					if took := time.Since(begun); took > 5*time.Second {
+						t.Errorf("stopped after %v", took)
+					}
+					if err := c.shoot(t, take, 1); !errors.Is(err, errStopped) {
+						t.Errorf("write after stop: %v", err)
+					}
+					take.End()
+					late := c.again().begin(r)
+					if err := c.shoot(t, late, 1); !errors.Is(err, errStopped) {
+						t.Errorf("write of a new take after stop: %v", err)
+					}
+					late.End()
+					if got := len(spooled(t, dir)) == 0; got != tt.ended {
+						t.Errorf("spool empty = %v, want %v", got, tt.ended)
+					}
+					spool = copyTree(outer, dir)
+				})
+				if tt.ended {
+					wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID)
 					return
 				}
-				wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID)
+				wantTold(t, w, "Recording Start "+c.stream.ID)
+				w.fault = nil
+				synctest.Test(t, func(t *testing.T) {
+					r := open(t, w, spool)
+					stop := run(t, r)
+					defer stop()
+					synctest.Wait()
+					if tt.window > 0 {
+						again := c.again()
+						again.broadcast(t, r, 30)
+						time.Sleep(2 * time.Minute)
+						synctest.Wait()
+						wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID+" "+again.stream.ID)
+						return
+					}
+					wantTold(t, w, "Recording Start "+c.stream.ID, "Recording End "+c.stream.ID)
+				})
+				wantWhole(t, w, w.recordings()[0])
 			})
-			wantWhole(t, w, w.recordings()[0])
-		})
+		}
 	}
 }
 

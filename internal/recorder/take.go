@@ -8,9 +8,14 @@ import (
 	"anabranch/internal/resource"
 )
 
-// Stream is a stream to record.
+// Stream is a stream to record: a channel's, or a publication of a participant.
+// No two have the same ID.
 type Stream struct {
-	ID            string // "st-…"
+	ID string // "st-…"
+	// Participant is whose publication it is; nil for a channel's stream. What
+	// follows is then empty.
+	Participant *Participant
+
 	Channel       resource.Channel
 	Configuration resource.RecordingConfiguration
 	Description   media.Description
@@ -31,6 +36,8 @@ type Take struct {
 	rec    *recording
 	err    error // why nothing is recorded any more
 	gop    gop
+	// begins is the beginning of the recording that the stream would make.
+	begins begun
 	// measuring says that the first group of pictures is not over.
 	measuring bool
 	// others are the recordings that t may belong to besides rec, as long as
@@ -40,6 +47,7 @@ type Take struct {
 	// adBreak is the newest ad break of the stream, as of the last part; coming
 	// as of the next. They are nil before the first.
 	adBreak, coming *packager.AdBreak
+	losses          [2]*Loss // by kind, as of the next part
 
 	// What follows is the recording's, guarded by its mutex.
 	joined, provisional bool
@@ -57,7 +65,7 @@ type Take struct {
 // and does nothing slower. An error, which the recorder has logged, is final: the
 // stream is not recorded any more.
 func (t *Take) Write(c *packager.Chunk, all []Rendered) error {
-	if t.err != nil || !t.joined && !t.begins(all) {
+	if t.err != nil || !t.joined && !t.ready(all) {
 		return t.err
 	}
 	if t.measuring && t.gop.complete(c) {
@@ -89,6 +97,26 @@ func (t *Take) AdBreak(b packager.AdBreak) {
 		next := b // the parameter itself would go to the heap with each part
 		t.coming = &next
 	}
+}
+
+// Open is how long the object is that is not complete, in 90 kHz ticks; 0 when
+// there is none.
+func (t *Take) Open() media.Ticks {
+	t.rec.mu.Lock()
+	defer t.rec.mu.Unlock()
+	if o := t.rec.open(); o != nil && t.rec.take == t {
+		return o.Duration
+	}
+	return 0
+}
+
+// joins is the record with which t's media follows in rec.
+func (t *Take) joins(rec *recording, at time.Time) *joined {
+	j := &joined{ID: t.stream.ID, At: at, Provisional: t.provisional, Object: rec.nextObject(), PostRoll: t.stream.PostRoll}
+	if p := t.stream.Participant; p != nil {
+		j.StageSession = p.SessionID
+	}
+	return j
 }
 
 // End says that the stream ended: the reconnect window begins.
@@ -149,7 +177,7 @@ func (rec *recording) settle(t *Take, m *measured) verdict {
 	if rec.provisional() == nil {
 		return same
 	}
-	if rec.match(t.stream, m, time.Now()) == different {
+	if rec.match(&t.begins, m, time.Now()) == different {
 		return different
 	}
 	rec.force(&settled{Keep: true})

@@ -29,12 +29,13 @@ type thumbnails struct {
 	Interval   time.Duration `json:"interval"`
 	Sequential bool          `json:"sequential,omitempty"` // all, in a folder
 	Latest     bool          `json:"latest,omitempty"`     // the newest, in a place of its own
-	// Width and Height are those of the first stream's.
+	// Width and Height are those of a channel's first stream's.
 	Width  int `json:"width"`
 	Height int `json:"height"`
 }
 
-// thumbnails are those of a recording that begins with the stream, nil for none.
+// thumbnails are those of a channel's recording that begins with the stream, nil for
+// none.
 func (s *Stream) thumbnails() *thumbnails {
 	c := &s.Configuration.Thumbnail
 	if c.RecordingMode != "INTERVAL" || c.TargetIntervalSeconds <= 0 || s.Description.Video == nil {
@@ -114,7 +115,7 @@ func (rec *recording) watch(t *Take, c *packager.Chunk, all []Rendered) {
 		l.first = nil
 		rec.look(t, first)
 	}
-	if c == nil || c.Params.Video == nil || doubt && l.first != nil || !doubt && !rec.thumbnailDue(t, c.End()) {
+	if c == nil || c.Params.Video == nil || slices.ContainsFunc(all, func(r Rendered) bool { return r.Blank }) || doubt && l.first != nil || !doubt && !rec.thumbnailDue(t, c.End()) {
 		return
 	}
 	for i := range c.Video {
@@ -275,8 +276,9 @@ type poster struct {
 // recordings have ended.
 func (r *Recorder) Poster(channel resource.ARN) (jpeg []byte, ok bool) {
 	r.mu.Lock()
-	recs := r.joinable(channel, time.Now())
-	if t := r.takes[channel]; t != nil {
+	of := owner{channel: channel}
+	recs := r.joinable(of, time.Now())
+	if t := r.takes[of]; t != nil {
 		recs = slices.Insert(recs, 0, t.rec)
 	}
 	r.mu.Unlock()

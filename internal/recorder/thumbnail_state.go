@@ -16,9 +16,10 @@ import (
 	"anabranch/internal/objectstore"
 )
 
+// Below these folders thumbnails lie as the layout says.
 const (
 	thumbnailsPath      = "media/thumbnails"
-	latestThumbnailPath = "media/latest_thumbnail/thumb.jpg"
+	latestThumbnailPath = "media/latest_thumbnail"
 	typeJPEG            = "image/jpeg"
 )
 
@@ -69,42 +70,16 @@ func (s *state) thumbnailDone(d *done) error {
 }
 
 // thumbnailName is a thumbnail that is stored, empty when none is: one from the
-// middle, as streams often begin and end with nothing to see.
+// middle, as streams often begin and end with nothing to see. Thumbnails are counted
+// as they are stored, so one that the spool has lost leaves no hole.
 func (s *state) thumbnailName() string {
 	switch {
 	case s.thumbs.stored == 0:
 		return ""
 	case s.Thumbnails.Sequential:
-		return sequentialName(s.thumbs.stored / 2)
+		return s.layout().thumbnail(s.thumbs.stored / 2)
 	}
-	return latestThumbnailPath
-}
-
-// sequentialName is where the n-th thumbnail is stored. They are counted as they
-// are stored, so one that the spool has lost leaves no hole.
-func sequentialName(n int) string { return fmt.Sprintf("%s/thumb%d.jpg", thumbnailsPath, n) }
-
-// thumbnailMetadata tells of one thumbnail, or the folder of many.
-type thumbnailMetadata struct {
-	Path   string `json:"path"`
-	Height int    `json:"resolution_height"`
-	Width  int    `json:"resolution_width"`
-}
-
-// thumbnailMetadata is what metadata tells of the thumbnails: at the start of
-// those that are to come, later only if some did.
-func (s *state) thumbnailMetadata(start bool) (sequential, latest *thumbnailMetadata) {
-	t := s.Thumbnails
-	if t == nil || !start && s.thumbs.stored == 0 {
-		return nil, nil
-	}
-	if t.Sequential {
-		sequential = &thumbnailMetadata{thumbnailsPath, t.Height, t.Width}
-	}
-	if t.Latest {
-		latest = &thumbnailMetadata{latestThumbnailPath, t.Height, t.Width}
-	}
-	return sequential, latest
+	return s.layout().latest()
 }
 
 // recoverThumbnails lets go of the thumbnails that did not reach the disk.
@@ -186,12 +161,12 @@ func (rec *recording) leaveOutThumbnail(err error) {
 // putThumbnail stores the n-th thumbnail where it is wanted.
 func (rec *recording) putThumbnail(ctx context.Context, jpeg []byte, n int, latest bool) error {
 	if rec.Thumbnails.Sequential {
-		if err := rec.put(ctx, sequentialName(n), typeJPEG, bytes.NewReader(jpeg), int64(len(jpeg))); err != nil {
+		if err := rec.put(ctx, rec.layout().thumbnail(n), typeJPEG, bytes.NewReader(jpeg), int64(len(jpeg))); err != nil {
 			return err
 		}
 	}
 	if rec.Thumbnails.Latest && latest {
-		return rec.put(ctx, latestThumbnailPath, typeJPEG, bytes.NewReader(jpeg), int64(len(jpeg)))
+		return rec.put(ctx, rec.layout().latest(), typeJPEG, bytes.NewReader(jpeg), int64(len(jpeg)))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -634,19 +635,35 @@ func (s *stage) photograph() {
 	case 3:
 		th.Storage = []string{"SEQUENTIAL", "LATEST"}
 	}
+	if p := s.camera.stream.Participant; p != nil {
+		p.Recording.Thumbnail = resource.ParticipantThumbnail{
+			RecordingMode: th.RecordingMode, TargetIntervalSeconds: th.TargetIntervalSeconds, Storage: th.Storage,
+		}
+	}
 }
 
 // checkThumbnails checks what the bucket has of a recording's thumbnails: they
-// are whole and leave no hole, and metadata tells of them if there are any.
+// are whole and leave no hole, and metadata tells of them: of a channel's if there
+// are any.
 func (s *stage) checkThumbnails(r resource.Recording) {
 	s.t.Helper()
 	numbered, latest := 0, false
+	wantNumbered, wantLatest := func() bool { return numbered > 0 }, func() bool { return latest }
+	l, below := layout(channelLayout{}), ""
+	if p := s.camera.stream.Participant; p != nil {
+		l, below = &participantLayout{}, "high/"
+		on := func(storage string) bool {
+			th := &p.Recording.Thumbnail
+			return th.RecordingMode == "INTERVAL" && slices.Contains(th.Storage, storage)
+		}
+		wantNumbered, wantLatest = func() bool { return on("SEQUENTIAL") }, func() bool { return on("LATEST") }
+	}
 	for _, name := range s.world.names(r) {
 		folder, file := path.Split(name)
 		switch folder {
-		case "media/thumbnails/":
+		case "media/thumbnails/" + below:
 			numbered++
-		case "media/latest_thumbnail/":
+		case "media/latest_thumbnail/" + below:
 			latest = file == "thumb.jpg"
 		default:
 			continue
@@ -656,7 +673,7 @@ func (s *stage) checkThumbnails(r resource.Recording) {
 		}
 	}
 	for n := range numbered {
-		if s.world.object(r, sequentialName(n)) == "" {
+		if s.world.object(r, l.thumbnail(n)) == "" {
 			s.t.Errorf("recording %s has %d thumbnails, but no %d", r.ID, numbered, n)
 		}
 	}
@@ -665,10 +682,10 @@ func (s *stage) checkThumbnails(r resource.Recording) {
 		name = "events/recording-failed.json"
 	}
 	told := s.world.object(r, name)
-	if got := strings.Contains(told, `"thumbnails":`); got != (numbered > 0) {
+	if got := strings.Contains(told, `"thumbnails":`); got != wantNumbered() {
 		s.t.Errorf("recording %s has %d thumbnails: %s", r.ID, numbered, told)
 	}
-	if got := strings.Contains(told, `"latest_thumbnail":`); got != latest {
+	if got := strings.Contains(told, `"latest_thumbnail":`); got != wantLatest() {
 		s.t.Errorf("recording %s has a latest thumbnail: %v: %s", r.ID, latest, told)
 	}
 }

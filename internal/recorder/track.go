@@ -22,12 +22,13 @@ type track struct {
 	given []byte          // its CMAF form, unless it was moved
 }
 
-// begins says whether there is anything to record yet. Pictures begin at a key
-// frame; sound alone, which may be there before, would let the recording begin amid
-// a group of pictures, and measure half of it.
-func (t *Take) begins(all []Rendered) bool {
+// ready says whether there is anything to record yet. Pictures begin at a key
+// frame; sound alone, which may be there before, would let a channel's recording
+// begin amid a group of pictures, and measure half of it.
+func (t *Take) ready(all []Rendered) bool {
 	for i := range t.tracks {
-		if of := t.tracks[i].of; of < len(all) && all[of].Chunk != nil && all[of].Chunk.Params.Video != nil {
+		of := t.tracks[i].of
+		if of < len(all) && all[of].Chunk != nil && (all[of].Chunk.Params.Video != nil || t.begins.layout().mixed()) {
 			return true
 		}
 	}

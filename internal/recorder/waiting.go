@@ -9,16 +9,16 @@ import (
 	"anabranch/internal/resource"
 )
 
-// A channel may have several recordings that wait for their broadcaster: a
+// A channel, and likewise a participant, may have several recordings that wait for their broadcaster: a
 // stream that does not belong to the one that waits begins another, and either
 // may go on when its encoder is back.
 
-// joinable are the recordings of a channel that have not ended: first the one
-// whose last stream joined last. r.mu is held.
-func (r *Recorder) joinable(channel resource.ARN, now time.Time) []*recording {
+// joinable are the recordings of an owner that have not ended: first the one whose
+// last stream joined last. r.mu is held.
+func (r *Recorder) joinable(of owner, now time.Time) []*recording {
 	newest := make(map[*recording]time.Time)
 	for _, rec := range r.all {
-		if rec.Recording.ChannelARN != channel { // which never changes
+		if ownerOf(&rec.Recording) != of { // which never changes
 			continue
 		}
 		rec.mu.Lock()
@@ -34,7 +34,7 @@ func (r *Recorder) joinable(channel resource.ARN, now time.Time) []*recording {
 // newest that t surely belongs to, else the newest that it may belong to. r.mu
 // is held.
 func (r *Recorder) join(t *Take, now time.Time) *recording {
-	for _, rec := range r.joinable(t.stream.Channel.ARN, now) {
+	for _, rec := range r.joinable(t.owner(), now) {
 		switch rec.offer(t, now) {
 		case same:
 			r.decided(t)
@@ -73,11 +73,11 @@ func (rec *recording) offer(t *Take, now time.Time) verdict {
 	if rec.ending != nil {
 		return different
 	}
-	if rec.Recording.RecordingConfigurationARN != t.stream.Configuration.ARN {
-		rec.end(now, "")
+	if !rec.configuredAs(&t.begins) {
+		rec.end(now, resource.RecordingFailure{})
 		return different
 	}
-	v := rec.match(t.stream, nil, now)
+	v := rec.match(&t.begins, nil, now)
 	switch v {
 	case same:
 		rec.take, t.provisional = t, false
@@ -117,9 +117,18 @@ func (rec *recording) supersede(t *Take, now time.Time) {
 // ended. What begins elsewhere is moved to where its recording ended. It is
 // false when there is none.
 func (r *Recorder) Position(channel resource.ARN) (end media.Ticks, ok bool) {
+	return r.position(owner{channel: channel})
+}
+
+// ParticipantPosition is as [Recorder.Position], for a participant.
+func (r *Recorder) ParticipantPosition(stage resource.ARN, participantID string) (end media.Ticks, ok bool) {
+	return r.position(owner{stage: stage, participant: participantID})
+}
+
+func (r *Recorder) position(of owner) (end media.Ticks, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, rec := range r.joinable(channel, time.Now()) {
+	for _, rec := range r.joinable(of, time.Now()) {
 		rec.mu.Lock()
 		if at, some := rec.position(); some {
 			end, ok = max(end, at), true
@@ -138,7 +147,7 @@ func (r *Recorder) Waiting() []resource.ARN {
 	channels := make(map[resource.ARN]bool)
 	for _, rec := range r.all {
 		rec.mu.Lock()
-		if rec.expire(now); rec.take == nil && rec.ending == nil {
+		if rec.expire(now); rec.Recording.ChannelARN != "" && rec.take == nil && rec.ending == nil {
 			channels[rec.Recording.ChannelARN] = true
 		}
 		rec.mu.Unlock()
@@ -149,21 +158,30 @@ func (r *Recorder) Waiting() []resource.ARN {
 // Release ends the recordings of a channel that wait for its broadcaster,
 // unless they are of the given recording configuration.
 func (r *Recorder) Release(channel, configuration resource.ARN) {
+	r.release(func(of *resource.Recording) bool {
+		return of.ChannelARN == channel && of.RecordingConfigurationARN != configuration
+	})
+}
+
+// ReleaseStage ends the recordings of a stage that wait for their participants:
+// the stage is gone.
+func (r *Recorder) ReleaseStage(stage resource.ARN) {
+	r.release(func(of *resource.Recording) bool { return of.StageARN == stage })
+}
+
+// release lets recordings wait for nobody any more.
+func (r *Recorder) release(those func(*resource.Recording) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, rec := range r.all {
-		rec.release(channel, configuration)
-	}
-}
-
-func (rec *recording) release(channel, configuration resource.ARN) {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.Recording.ChannelARN != channel || rec.Recording.RecordingConfigurationARN == configuration {
-		return
-	}
-	rec.released = true
-	if rec.take == nil {
-		rec.end(time.Now(), "")
+		if !those(&rec.Recording) { // which never changes
+			continue
+		}
+		rec.mu.Lock()
+		rec.released = true
+		if rec.take == nil {
+			rec.end(time.Now(), resource.RecordingFailure{})
+		}
+		rec.mu.Unlock()
 	}
 }

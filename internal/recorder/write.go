@@ -75,7 +75,7 @@ func (rec *recording) mustCut(t *Take, o *object, c *packager.Chunk) bool {
 	switch {
 	case c.Discontinuity, t.changed(false):
 		return true
-	case c.Segment && c.Independent && o.Duration >= minObject:
+	case c.Segment && c.Independent && o.Duration >= rec.layout().least():
 		return true
 	}
 	return o.Duration+c.Duration > rec.limit()
@@ -85,10 +85,11 @@ func (rec *recording) mustCut(t *Take, o *object, c *packager.Chunk) bool {
 func (rec *recording) openObject(t *Take, c *packager.Chunk) error {
 	follows := t.began && !c.Discontinuity && !t.changed(true)
 	headers := make([]int, len(t.tracks))
+	anew := !follows && rec.layout().mixed()
 	for i := range t.tracks {
 		tr := &t.tracks[i]
-		if tr.chunk != nil && !tr.params.Equal(tr.chunk.Params) {
-			if err := rec.describe(i, tr.chunk.Params); err != nil {
+		if tr.chunk != nil && (anew || !tr.params.Equal(tr.chunk.Params)) {
+			if err := rec.describe(i, tr.chunk.Params, anew); err != nil {
 				return err
 			}
 			tr.params = tr.chunk.Params
@@ -115,11 +116,11 @@ func (b *begun) opening(n int, discontinuity bool, headers []int) *opened {
 	return &opened{N: n, Discontinuity: discontinuity, Header: headers[0]}
 }
 
-// describe journals what rendition i is made of from now on: its codecs, unless
-// they are known, and its initialization segment, unless that is the last one's.
-func (rec *recording) describe(i int, p media.Params) error {
-	if rec.codecs[i] == "" {
-		if err := rec.record(&described{Rendition: i, Codecs: p.Codecs()}); err != nil {
+// describe journals what rendition i is made of from now on, if that is news, and
+// its initialization segment: unless that is the last one's, or anew in any case.
+func (rec *recording) describe(i int, p media.Params, anew bool) error {
+	if is := rec.layout().describe(rec.described[i], p); is != rec.described[i] {
+		if err := rec.record(&is); err != nil {
 			return err
 		}
 	}
@@ -130,7 +131,7 @@ func (rec *recording) describe(i int, p media.Params) error {
 	if err != nil {
 		return fmt.Errorf("make initialization segment: %w", err)
 	}
-	if n := len(rec.headers[i]); n > 0 && string(rec.headers[i][n-1].Data) == string(data) {
+	if n := len(rec.headers[i]); n > 0 && !anew && string(rec.headers[i][n-1].Data) == string(data) {
 		return nil
 	}
 	return rec.record(&header{Data: data, Rendition: i})
@@ -140,6 +141,9 @@ func (rec *recording) describe(i int, p media.Params) error {
 // for all of them. What a failed write left behind is taken off, which may free
 // the room the journal needs for the ending.
 func (rec *recording) addPart(t *Take, c *packager.Chunk) error {
+	if err := rec.recordLosses(t); err != nil {
+		return err
+	}
 	o := rec.open()
 	p := &part{
 		Object: o.N, Start: c.Start + t.by, Duration: c.Duration, Time: c.Time.UTC(),
@@ -163,6 +167,7 @@ func (rec *recording) addPart(t *Take, c *packager.Chunk) error {
 	if err := rec.record(p); err != nil {
 		return err
 	}
+	o.pictures += len(c.Video)
 	metrics.RecordingBytesSpooled.Add(float64(bytes))
 	if len(o.parts) == 1 {
 		signal(rec.wake) // the recording starts with its first part
@@ -175,8 +180,8 @@ func (rec *recording) addPart(t *Take, c *packager.Chunk) error {
 
 // endObject ends the open object, if any, for its stream ends. If that was torn
 // off, the object lasts until its pictures have been shown, so that those of
-// the next stream come later. That is less than half a second, by which
-// EXT-X-TARGETDURATION may be exceeded (RFC 8216 §4.3.3.1).
+// the next stream come later. That is less than half a second, by which a channel's
+// may exceed EXT-X-TARGETDURATION (RFC 8216 §4.3.3.1).
 func (rec *recording) endObject() error {
 	if o := rec.open(); o != nil {
 		return rec.closeObject(o.Tail)
@@ -199,9 +204,16 @@ func (rec *recording) closeObject(tail media.Ticks) error {
 	if o.void() {
 		return rec.record(&cut{N: o.N})
 	}
-	if rec.measured == nil { // too late to measure: the rendition's name is fixed now
+	if !rec.named() { // too late to measure: the rendition's name is fixed now
 		if err := rec.record(&measured{}); err != nil {
 			return err
+		}
+	}
+	for i := range rec.described {
+		if is := rec.layout().rate(rec.described[i], o); is != rec.described[i] {
+			if err := rec.record(&is); err != nil {
+				return err
+			}
 		}
 	}
 	if err := rec.record(&closed{Target: rec.targetWith(o), Tail: tail}); err != nil {

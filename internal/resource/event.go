@@ -85,6 +85,24 @@ type AdBreakDetail struct {
 // StageUpdate is the detail type of what happens to a stage's participants.
 const StageUpdate = "IVS Stage Update"
 
+// ParticipantRecordingStateChange is the detail type of what happens to the
+// recordings of a stage's participants.
+const ParticipantRecordingStateChange = "IVS Participant Recording State Change"
+
+// ParticipantRecordingStateDetail is the detail of a participant recording state
+// change. Its names are those of a channel's statuses.
+type ParticipantRecordingStateDetail struct {
+	// SessionID is the session now; that in the prefix is the one it began in.
+	SessionID     string             `json:"session_id"`
+	EventName     string             `json:"event_name"`
+	ParticipantID string             `json:"participant_id"`
+	BucketName    string             `json:"recording_s3_bucket_name"`
+	KeyPrefix     string             `json:"recording_s3_key_prefix"`
+	DurationMS    *int64             `json:"recording_duration_ms,omitempty"` // of one that started, at its end
+	ErrorCode     RecordingErrorCode `json:"error_code,omitempty"`            // of a failure
+	Reason        string             `json:"reason,omitempty"`                // of a failure
+}
+
 // The names of stage updates.
 const (
 	ParticipantPublished    = "Participant Published"

@@ -109,32 +109,72 @@ const (
 	RecordingFailed  RecordingState = "RECORDING_ENDED_WITH_FAILURE"
 )
 
-// MaxMergedStreams and MaxRecordingAge bound one recording: the stream after
-// either starts a new one.
+// MaxMergedStreams bounds a channel's recording, MaxRecordingAge any: the stream
+// after either starts a new one.
 const (
 	MaxMergedStreams = 20
 	MaxRecordingAge  = 48 * time.Hour
 )
 
+// RecordingErrorCode says why a participant's recording failed.
+type RecordingErrorCode string
+
+// The error codes of participants' recordings.
+const (
+	RecordingNoBucket     RecordingErrorCode = "ResourceNotFoundException" // the bucket does not exist
+	RecordingDenied       RecordingErrorCode = "AccessDeniedException"     // the bucket takes nothing from us
+	RecordingInvalidMedia RecordingErrorCode = "ValidationException"       // a codec that cannot be recorded; of a start only
+	RecordingServerError  RecordingErrorCode = "InternalServerException"
+)
+
+// RecordingFailure is why a recording failed, or never started.
+type RecordingFailure struct {
+	Code   RecordingErrorCode `json:"code"`
+	Reason string             `json:"reason"` // for people
+}
+
+// RecordedStream is a stream that joins a recording: one of a channel, or a
+// publication of a participant.
+type RecordedStream struct {
+	ID             string
+	StageSessionID string // of a publication
+}
+
 // RecordingFilter narrows a list of recordings. Members left empty do not.
 type RecordingFilter struct {
-	ChannelARN ARN
-	State      RecordingState
+	Kind           string // KindChannel, or KindStage for those of participants
+	ChannelARN     ARN
+	StageARN       ARN
+	StageSessionID string // any of those that it went through
+	ParticipantID  string
+	State          RecordingState
 	// From and To bound the time of the start; To itself is not within.
 	From, To time.Time
 }
 
-// Recording is one recording: a prefix in a bucket, and the streams in it.
+// Recording is one recording: a prefix in a bucket, and the streams in it. It is
+// a channel's or a participant's; the members of the other are empty.
 type Recording struct {
-	ID                        string          `json:"id"`        // last part of the prefix
-	SessionID                 string          `json:"sessionId"` // as events name it
+	ID        string `json:"id"`        // last part of a channel's prefix
+	SessionID string `json:"sessionId"` // as a channel's events name it
+
 	ChannelARN                ARN             `json:"channelArn"`
 	ChannelName               string          `json:"channelName"`
 	RecordingConfigurationARN ARN             `json:"recordingConfigurationArn"`
-	Bucket                    string          `json:"bucket"`
-	Prefix                    string          `json:"prefix"`
 	ContainerFormat           ContainerFormat `json:"containerFormat"`
-	// StreamIDs are the streams merged into it, oldest first, 1–20.
+
+	StageARN ARN `json:"stageArn,omitempty"`
+	// StageSessionIDs are the sessions it went through, each once, oldest first. The
+	// first one is in the prefix.
+	StageSessionIDs         []string `json:"stageSessionIds,omitempty"`
+	ParticipantID           string   `json:"participantId,omitempty"`
+	UserID                  string   `json:"userId,omitempty"` // as the token had it at the start
+	StorageConfigurationARN ARN      `json:"storageConfigurationArn,omitempty"`
+
+	Bucket string `json:"bucket"`
+	Prefix string `json:"prefix"`
+	// StreamIDs are the streams merged into it, oldest first: 1–20 of a channel, up
+	// to 1,000 publications of a participant.
 	StreamIDs       []string       `json:"streamIds"`
 	ReconnectWindow time.Duration  `json:"reconnectWindow"`
 	State           RecordingState `json:"state"`
@@ -145,3 +185,6 @@ type Recording struct {
 	// Media is told at the end; empty for recordings from before it was.
 	Media RecordedMedia `json:"media,omitzero"`
 }
+
+// OfParticipant says whether it is a participant's recording, not a channel's.
+func (r *Recording) OfParticipant() bool { return r.StageARN != "" }

@@ -1,6 +1,9 @@
 package resource
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stage is a room whose participants see and hear each other in real time.
 type Stage struct {
@@ -59,6 +62,12 @@ type ParticipantHLS struct {
 
 // On says whether participants are recorded.
 func (r *ParticipantRecording) On() bool { return r.StorageConfigurationARN != "" }
+
+// Records says whether there is something to write: participants are recorded,
+// and media, thumbnails or both are kept of them.
+func (r *ParticipantRecording) Records() bool {
+	return r.On() && (!slices.Contains(r.MediaTypes, "NONE") || r.Thumbnail.RecordingMode == "INTERVAL")
+}
 
 // ReconnectWindow is how long a recording waits for its participant's return.
 func (r *ParticipantRecording) ReconnectWindow() time.Duration {

@@ -49,6 +49,31 @@ func TestParticipantRecordingDefaults(t *testing.T) {
 	}
 }
 
+// A stage that keeps neither media nor thumbnails of its participants records
+// nothing.
+func TestParticipantRecordingRecords(t *testing.T) {
+	for name, tt := range map[string]struct {
+		arn   resource.ARN
+		media string
+		mode  string
+		want  bool
+	}{
+		"sound and pictures":   {"arn", "AUDIO_VIDEO", "DISABLED", true},
+		"sound":                {"arn", "AUDIO_ONLY", "DISABLED", true},
+		"media and thumbnails": {"arn", "AUDIO_VIDEO", "INTERVAL", true},
+		"thumbnails":           {"arn", "NONE", "INTERVAL", true},
+		"nothing":              {"arn", "NONE", "DISABLED", false},
+		"nowhere":              {"", "AUDIO_VIDEO", "INTERVAL", false},
+	} {
+		r := resource.ParticipantRecording{
+			StorageConfigurationARN: tt.arn, MediaTypes: []string{tt.media}, Thumbnail: resource.ParticipantThumbnail{RecordingMode: tt.mode},
+		}
+		if got := r.Records(); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 func TestParticipantDefaults(t *testing.T) {
 	p := resource.Participant{ID: "guest", FirstJoinTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	p.FillDefaults()

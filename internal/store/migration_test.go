@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"anabranch/internal/resource"
 
@@ -53,8 +54,11 @@ func TestMigrations(t *testing.T) {
 		t.Errorf("channel is %+v, %v; want %+v", got, err, want)
 	}
 	recorded, err := f.Recording(t.Context(), "r")
-	if err != nil || recorded.Bucket != "vod" || !reflect.DeepEqual(recorded.Media, resource.RecordedMedia{}) {
-		t.Errorf("recording is %+v, %v", recorded, err)
+	if want := (resource.Recording{
+		ID: "r", SessionID: "s", ChannelARN: arn, ChannelName: "studio-a", ContainerFormat: resource.TS, Bucket: "vod", Prefix: "p",
+		StreamIDs: []string{"st-1"}, State: resource.RecordingEnded, StartedAt: timeOf(1), EndedAt: timeOf(2), Duration: 3 * time.Millisecond,
+	}); err != nil || !reflect.DeepEqual(recorded, want) || recorded.OfParticipant() {
+		t.Errorf("recording is %+v, %v; want %+v", recorded, err, want)
 	}
 	want.PlaybackRestrictionPolicyARN, want.AdConfigurationARN = f.policy().ARN, f.ads().ARN
 	got, err := f.UpdateChannel(t.Context(), arn, func(ch *resource.Channel) error {

@@ -144,10 +144,11 @@ func (s *Store) JoinStage(ctx context.Context, p resource.Participant) (resource
 // UpdateParticipant reads a participant of a session, lets change alter it (nil
 // alters nothing), and stores the result with what happened to the participant
 // and the events that tell of it, each in the order given. Without a time, it
-// happened now. Stage, session and ids stay what they were. It is NotFound when
-// there is no such participant, and when something is to have happened to it in a
-// session that has ended: its leaving was told then. No other change to the
-// database happens meanwhile, and change must not call the Store.
+// happened now. Stage, session and ids stay what they were, and who stopped
+// publishing is recorded no longer. It is NotFound when there is no such
+// participant, and when something is to have happened to it in a session that has
+// ended: its leaving was told then. No other change to the database happens
+// meanwhile, and change must not call the Store.
 func (s *Store) UpdateParticipant(ctx context.Context, stage resource.ARN, sessionID, participantID string,
 	change func(*resource.Participant), happened []resource.ParticipantEvent, events ...resource.Event) error {
 
@@ -162,13 +163,18 @@ func (s *Store) UpdateParticipant(ctx context.Context, stage resource.ARN, sessi
 		if err != nil {
 			return err
 		}
+		p := row.participant()
 		if change != nil {
-			p := row.participant()
 			change(&p)
 			p.Stage, p.SessionID, p.ID = stage, sessionID, participantID
-			if _, err := tx.NewUpdate().Model(newParticipantRow(row.position, &p)).WherePK().Exec(ctx); err != nil {
+		}
+		if stoppedPublishing(happened) {
+			if err := stopRecording(ctx, tx, &p); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.NewUpdate().Model(newParticipantRow(row.position, &p)).WherePK().Exec(ctx); err != nil {
+			return err
 		}
 		if len(happened) > 0 {
 			seq, err := reserve(ctx, tx, len(happened))

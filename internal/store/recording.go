@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"anabranch/internal/resource"
@@ -20,7 +21,8 @@ import (
 //	                  └→ RECORDING_ENDED_WITH_FAILURE
 //
 // Each arrow, and the start, is taken once and told by one event, however often
-// it is asked for.
+// it is asked for. What a participant's recording does shows in the participant,
+// too: see participantrecording.go.
 type recordingRow struct {
 	bun.BaseModel `bun:"table:recordings"`
 	position
@@ -32,6 +34,11 @@ type recordingRow struct {
 	Bucket                    string                   `bun:"bucket"`
 	Prefix                    string                   `bun:"prefix"`
 	ContainerFormat           resource.ContainerFormat `bun:"container_format"`
+	StageARN                  resource.ARN             `bun:"stage_arn"` // empty: a channel's
+	StageSessionIDs           []string                 `bun:"stage_session_ids"`
+	ParticipantID             string                   `bun:"participant_id"`
+	UserID                    string                   `bun:"user_id"`
+	StorageConfigurationARN   resource.ARN             `bun:"storage_configuration_arn"`
 	StreamIDs                 []string                 `bun:"stream_ids"`
 	ReconnectWindow           int64                    `bun:"reconnect_window"` // ms
 	State                     resource.RecordingState  `bun:"state"`
@@ -52,7 +59,12 @@ func newRecordingRow(r *resource.Recording) *recordingRow {
 		Bucket:                    r.Bucket,
 		Prefix:                    r.Prefix,
 		ContainerFormat:           r.ContainerFormat,
-		StreamIDs:                 append([]string{}, r.StreamIDs...), // never nil, which would be NULL
+		StageARN:                  r.StageARN,
+		StageSessionIDs:           append([]string{}, r.StageSessionIDs...), // never nil, which would be NULL
+		ParticipantID:             r.ParticipantID,
+		UserID:                    r.UserID,
+		StorageConfigurationARN:   r.StorageConfigurationARN,
+		StreamIDs:                 append([]string{}, r.StreamIDs...),
 		ReconnectWindow:           r.ReconnectWindow.Milliseconds(),
 		State:                     resource.RecordingStarted,
 		StartedAt:                 millis(r.StartedAt),
@@ -60,7 +72,7 @@ func newRecordingRow(r *resource.Recording) *recordingRow {
 }
 
 func (r *recordingRow) recording() resource.Recording {
-	return resource.Recording{
+	recording := resource.Recording{
 		ID:                        r.ID,
 		SessionID:                 r.SessionID,
 		ChannelARN:                r.ChannelARN,
@@ -69,6 +81,10 @@ func (r *recordingRow) recording() resource.Recording {
 		Bucket:                    r.Bucket,
 		Prefix:                    r.Prefix,
 		ContainerFormat:           r.ContainerFormat,
+		StageARN:                  r.StageARN,
+		ParticipantID:             r.ParticipantID,
+		UserID:                    r.UserID,
+		StorageConfigurationARN:   r.StorageConfigurationARN,
 		StreamIDs:                 r.StreamIDs,
 		ReconnectWindow:           time.Duration(r.ReconnectWindow) * time.Millisecond,
 		State:                     r.State,
@@ -78,15 +94,21 @@ func (r *recordingRow) recording() resource.Recording {
 		Duration:                  time.Duration(r.Duration) * time.Millisecond,
 		Media:                     r.Media,
 	}
+	if r.ofParticipant() {
+		recording.StageSessionIDs = r.StageSessionIDs
+	}
+	return recording
 }
 
+func (r *recordingRow) ofParticipant() bool { return r.StageARN != "" }
+
 // event is a recording state change. It is filed under the last stream, the
-// one that was being recorded.
-func (r *recordingRow) event(status string, at int64) resource.Event {
-	var last string
-	if n := len(r.StreamIDs); n > 0 {
-		last = r.StreamIDs[n-1]
+// one that was being recorded. code is that of a participant's failure.
+func (r *recordingRow) event(status string, at int64, code resource.RecordingErrorCode) resource.Event {
+	if r.ofParticipant() {
+		return r.participantEvent(status, at, code)
 	}
+	last := lastOf(r.StreamIDs)
 	return resource.Event{
 		DetailType: resource.RecordingStateChange,
 		Time:       timeOf(at),
@@ -106,6 +128,13 @@ func (r *recordingRow) event(status string, at int64) resource.Event {
 	}
 }
 
+func lastOf(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	return ids[len(ids)-1]
+}
+
 // StartRecording stores a recording that has begun: event Recording Start. One
 // that is stored already stays as it is.
 func (s *Store) StartRecording(ctx context.Context, r resource.Recording) error {
@@ -122,27 +151,35 @@ func (s *Store) StartRecording(ctx context.Context, r resource.Recording) error 
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		return appendEvents(ctx, tx, row.event(resource.RecordingStart, row.StartedAt))
+		if err := row.showIn(ctx, tx, row.StageSessionIDs...); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, row.event(resource.RecordingStart, row.StartedAt, ""))
 	})
 }
 
-// JoinRecording adds a stream to a recording, which is not told by an event. A
-// stream that it has already is not added again. It is a Conflict when the
-// recording is over, NotFound when there is none.
-func (s *Store) JoinRecording(ctx context.Context, id, streamID string) error {
+// JoinRecording adds a stream to a recording, and the session that a publication
+// is in, which is not told by an event. A stream that it has already is not added
+// again. It is a Conflict when the recording is over, NotFound when there is none.
+func (s *Store) JoinRecording(ctx context.Context, id string, stream resource.RecordedStream) error {
 	return s.change(ctx, fmt.Sprintf("join recording %s", id), func(ctx context.Context, tx bun.Tx) error {
 		row, err := findRecording(ctx, tx, id)
 		switch {
 		case err != nil:
 			return err
-		case slices.Contains(row.StreamIDs, streamID):
+		case slices.Contains(row.StreamIDs, stream.ID):
 			return nil
 		case row.State != resource.RecordingStarted:
 			return resource.Errorf(resource.Conflict, "Recording: %s is over", id)
 		}
-		row.StreamIDs = append(row.StreamIDs, streamID)
-		_, err = tx.NewUpdate().Model(row).Column("stream_ids").WherePK().Exec(ctx)
-		return err
+		row.StreamIDs = append(row.StreamIDs, stream.ID)
+		if row.ofParticipant() && !slices.Contains(row.StageSessionIDs, stream.StageSessionID) {
+			row.StageSessionIDs = append(row.StageSessionIDs, stream.StageSessionID)
+		}
+		if _, err := tx.NewUpdate().Model(row).Column("stream_ids", "stage_session_ids").WherePK().Exec(ctx); err != nil {
+			return err
+		}
+		return row.showIn(ctx, tx, stream.StageSessionID)
 	})
 }
 
@@ -163,41 +200,47 @@ func (s *Store) DescribeRecording(ctx context.Context, id string, m resource.Rec
 // EndRecording closes a recording whose media lasts d: event Recording End. One
 // that is over, or failed, stays as it is. It is NotFound when there is none.
 func (s *Store) EndRecording(ctx context.Context, id string, at time.Time, d time.Duration) error {
-	return s.closeRecording(ctx, id, at, d, resource.RecordingEnded, resource.RecordingEnd, "")
+	return s.closeRecording(ctx, id, at, d, resource.RecordingEnded, resource.RecordingEnd, resource.RecordingFailure{})
 }
 
 // FailRecording closes a recording that cannot be finished: event Recording End
 // Failure with the reason. One that is over stays as it is. It is NotFound when
 // there is none.
-func (s *Store) FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, reason string) error {
-	return s.closeRecording(ctx, id, at, d, resource.RecordingFailed, resource.RecordingEndFailure, reason)
+func (s *Store) FailRecording(ctx context.Context, id string, at time.Time, d time.Duration, why resource.RecordingFailure) error {
+	return s.closeRecording(ctx, id, at, d, resource.RecordingFailed, resource.RecordingEndFailure, why)
 }
 
 func (s *Store) closeRecording(ctx context.Context, id string, at time.Time, d time.Duration,
-	state resource.RecordingState, status, reason string) error {
+	state resource.RecordingState, status string, why resource.RecordingFailure) error {
 
 	return s.change(ctx, fmt.Sprintf("close recording %s", id), func(ctx context.Context, tx bun.Tx) error {
 		row, err := findRecording(ctx, tx, id)
 		if err != nil || row.State != resource.RecordingStarted {
 			return err
 		}
-		row.State, row.StatusMessage = state, reason
+		row.State, row.StatusMessage = state, why.Reason
 		row.EndedAt, row.Duration = max(millis(at), row.StartedAt), d.Milliseconds()
 		if _, err := tx.NewUpdate().Model(row).WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		return appendEvents(ctx, tx, row.event(status, row.EndedAt))
+		if err := row.showEnd(ctx, tx); err != nil {
+			return err
+		}
+		return appendEvents(ctx, tx, row.event(status, row.EndedAt, why.Code))
 	})
 }
 
 // RefuseRecording tells that a recording could not begin: event Recording Start
-// Failure, once for a stream. The recording itself is not stored, and has no
-// prefix or session id.
-func (s *Store) RefuseRecording(ctx context.Context, r resource.Recording, reason string) error {
-	return s.change(ctx, fmt.Sprintf("refuse recording of %s", r.ChannelARN), func(ctx context.Context, tx bun.Tx) error {
+// Failure, once for a stream. The recording itself is not stored, and a channel's
+// has no prefix or session id.
+func (s *Store) RefuseRecording(ctx context.Context, r resource.Recording, why resource.RecordingFailure) error {
+	return s.change(ctx, fmt.Sprintf("refuse recording of %s", r.ChannelARN+r.StageARN), func(ctx context.Context, tx bun.Tx) error {
 		row := newRecordingRow(&r)
-		row.Prefix, row.SessionID, row.StatusMessage = "", "", reason
-		e := row.event(resource.RecordingStartFailure, row.StartedAt)
+		row.State, row.SessionID, row.StatusMessage = resource.RecordingFailed, "", why.Reason
+		if !row.ofParticipant() {
+			row.Prefix = ""
+		}
+		e := row.event(resource.RecordingStartFailure, row.StartedAt, why.Code)
 		told, err := tx.NewSelect().Model((*eventRow)(nil)).
 			Where("stream_id = ?", e.StreamID).Where("name = ?", resource.RecordingStartFailure).Exists(ctx)
 		if err != nil {
@@ -205,6 +248,9 @@ func (s *Store) RefuseRecording(ctx context.Context, r resource.Recording, reaso
 		}
 		if told {
 			return nil
+		}
+		if err := row.showRefusal(ctx, tx); err != nil {
+			return err
 		}
 		return appendEvents(ctx, tx, e)
 	})
@@ -218,8 +264,8 @@ func (s *Store) OpenRecordings(ctx context.Context) ([]resource.Recording, error
 }
 
 // ListRecordings lists the recordings that pass every member of f, those that
-// started last first, of deleted channels too. A start never changes, so a page
-// that begins behind another one holds nothing that was seen before.
+// started last first, of deleted channels and stages too. A start never changes,
+// so a page that begins behind another one holds nothing that was seen before.
 func (s *Store) ListRecordings(ctx context.Context, f resource.RecordingFilter, p resource.Page) ([]resource.Recording, string, error) {
 	var rows []recordingRow
 	size := min(max(p.Size, 1), maxPage)
@@ -231,8 +277,23 @@ func (s *Store) ListRecordings(ctx context.Context, f resource.RecordingFilter, 
 		}
 		q = q.Where("(started_at, seq) < (?, ?)", at, seq)
 	}
+	switch f.Kind {
+	case resource.KindChannel:
+		q = q.Where("stage_arn = ''")
+	case resource.KindStage:
+		q = q.Where("stage_arn <> ''")
+	}
 	if f.ChannelARN != "" {
 		q = q.Where("channel_arn = ?", f.ChannelARN)
+	}
+	if f.StageARN != "" {
+		q = q.Where("stage_arn = ?", f.StageARN)
+	}
+	if f.StageSessionID != "" {
+		q = q.Where("REPLACE(stage_session_ids, ?, '') <> stage_session_ids", strconv.Quote(f.StageSessionID))
+	}
+	if f.ParticipantID != "" {
+		q = q.Where("participant_id = ?", f.ParticipantID)
 	}
 	if f.State != "" {
 		q = q.Where("state = ?", f.State)

@@ -34,7 +34,7 @@ func TestMergedRecording(t *testing.T) {
 	f.must(f.StartRecording(ctx, r))
 	f.end(first, noon.Add(time.Minute))
 	second := f.begin(key, noon.Add(2*time.Minute))
-	f.must(f.JoinRecording(ctx, r.ID, second.StreamID))
+	f.must(f.JoinRecording(ctx, r.ID, resource.RecordedStream{ID: second.StreamID}))
 
 	r.StreamIDs = append(r.StreamIDs, second.StreamID)
 	if got, err := f.OpenRecordings(ctx); err != nil || !reflect.DeepEqual(got, []resource.Recording{r}) {
@@ -92,13 +92,15 @@ func TestMergedRecording(t *testing.T) {
 func TestRecordingStates(t *testing.T) {
 	start := func(f *fixture, r resource.Recording) error { return f.StartRecording(f.t.Context(), r) }
 	join := func(stream string) step {
-		return func(f *fixture, r resource.Recording) error { return f.JoinRecording(f.t.Context(), r.ID, stream) }
+		return func(f *fixture, r resource.Recording) error {
+			return f.JoinRecording(f.t.Context(), r.ID, resource.RecordedStream{ID: stream})
+		}
 	}
 	end := func(f *fixture, r resource.Recording) error {
 		return f.EndRecording(f.t.Context(), r.ID, noon.Add(time.Minute), 42*time.Second)
 	}
 	fail := func(f *fixture, r resource.Recording) error {
-		return f.FailRecording(f.t.Context(), r.ID, noon.Add(time.Hour), time.Second, "InternalServerException")
+		return f.FailRecording(f.t.Context(), r.ID, noon.Add(time.Hour), time.Second, resource.RecordingFailure{Reason: "InternalServerException"})
 	}
 	for _, c := range []struct {
 		name    string
@@ -176,7 +178,7 @@ func TestFailedRecordingSaysWhy(t *testing.T) {
 	ch, _ := f.channel("studio-a")
 	r := recording(ch, "st-1")
 	f.must(f.StartRecording(t.Context(), r))
-	f.must(f.FailRecording(t.Context(), r.ID, noon.Add(time.Minute), 10*time.Second, "spool is gone"))
+	f.must(f.FailRecording(t.Context(), r.ID, noon.Add(time.Minute), 10*time.Second, resource.RecordingFailure{Reason: "spool is gone"}))
 	events, err := f.Events(t.Context(), 0, 10)
 	f.must(err)
 	want := `{"recording_status":"Recording End Failure","recording_status_reason":"spool is gone","recording_s3_bucket_name":"vod-bucket","recording_s3_key_prefix":"` +
@@ -195,7 +197,7 @@ func TestRefuseRecording(t *testing.T) {
 	session := f.begin(key, noon)
 	r := recording(ch, session.StreamID)
 	for range 2 {
-		f.must(f.RefuseRecording(t.Context(), r, "ValidationException"))
+		f.must(f.RefuseRecording(t.Context(), r, resource.RecordingFailure{Reason: "ValidationException"}))
 	}
 	if got := f.told(); !slices.Equal(got, []string{resource.SessionCreated, resource.RecordingStartFailure}) {
 		t.Fatalf("events are %v", got)
@@ -251,7 +253,7 @@ func TestListRecordings(t *testing.T) {
 	add("late", a, noon.Add(-time.Hour)) // told after those that began later
 	add("same", a, noon.Add(time.Hour))
 	f.must(f.EndRecording(ctx, "one", noon.Add(time.Minute), time.Minute))
-	f.must(f.FailRecording(ctx, "two", noon.Add(2*time.Hour), time.Minute, "the disk is gone"))
+	f.must(f.FailRecording(ctx, "two", noon.Add(2*time.Hour), time.Minute, resource.RecordingFailure{Reason: "the disk is gone"}))
 	f.must(f.DeleteChannel(ctx, b.ARN))
 
 	for name, tt := range map[string]struct {

@@ -193,13 +193,14 @@ func checkNamed[R any](ctx context.Context, tx bun.Tx, member string, arn resour
 }
 
 // checkNotRecording is a Conflict while a participant of a stage is being
-// recorded.
+// recorded, or a recording waits for its return: then the session may be over.
 func checkNotRecording(ctx context.Context, tx bun.Tx, st *stageRow) error {
-	if st.ActiveSessionID == "" {
-		return nil
-	}
-	recorded, err := tx.NewSelect().Model((*participantRow)(nil)).
-		Where("session_id = ?", st.ActiveSessionID).Where("recording_state IN ?", recordingStates).Exists(ctx)
+	begun := tx.NewSelect().Model((*participantRow)(nil)).ColumnExpr("1").
+		Where("session_id = ?", st.ActiveSessionID).Where("recording_state IN ?", recordingStates)
+	open := tx.NewSelect().Model((*recordingRow)(nil)).ColumnExpr("1").
+		Where("stage_arn = ?", st.ARN).Where("state = ?", resource.RecordingStarted)
+	var recorded bool
+	err := tx.NewSelect().ColumnExpr("EXISTS (?) OR EXISTS (?)", begun, open).Scan(ctx, &recorded)
 	if err != nil {
 		return fmt.Errorf("look for a recording: %w", err)
 	}

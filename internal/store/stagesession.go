@@ -152,6 +152,13 @@ func stopPublishing(ctx context.Context, tx bun.Tx, session *stageSessionRow) er
 		if err != nil {
 			return err
 		}
+		if err := stopRecording(ctx, tx, &p); err != nil {
+			return err
+		}
+		_, err = tx.NewUpdate().Model(newParticipantRow(publishers[i].position, &p)).Column("recording_state").WherePK().Exec(ctx)
+		if err != nil {
+			return err
+		}
 		events = append(events, resource.NewStageUpdate(&p, resource.ParticipantUnpublished, timeOf(session.EndedAt), ""))
 	}
 	return appendEvents(ctx, tx, events...)

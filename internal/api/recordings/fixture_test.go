@@ -81,7 +81,7 @@ func (f *fixture) add(id, channel string, at time.Time) resource.Recording {
 		StreamIDs: []string{"st-1" + id}, StartedAt: at,
 	}
 	f.must(f.store.StartRecording(f.Context(), r))
-	f.must(f.store.JoinRecording(f.Context(), id, "st-2"+id))
+	f.must(f.store.JoinRecording(f.Context(), id, resource.RecordedStream{ID: "st-2" + id}))
 	if _, open := f.spool[id]; !open {
 		f.must(f.store.EndRecording(f.Context(), id, at.Add(time.Minute), 12_345*time.Millisecond))
 	}

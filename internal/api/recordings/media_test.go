@@ -34,7 +34,7 @@ func TestMediaCaching(t *testing.T) {
 			f.objects.content[r.Prefix+"/"+name] = []byte(content)
 		}
 	}
-	f.must(f.store.FailRecording(t.Context(), c, noon, time.Minute, "the spool is full"))
+	f.must(f.store.FailRecording(t.Context(), c, noon, time.Minute, resource.RecordingFailure{Reason: "the spool is full"}))
 	for _, tt := range []struct {
 		id, name, contentType string
 		kept                  bool

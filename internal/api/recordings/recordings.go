@@ -11,6 +11,10 @@
 // alone and for half a day. Playlists name their media by relative URIs, so the
 // token, which stands in the path, goes with whatever they lead to.
 //
+// A recording is a channel's or that of a participant of a stage; what differs in
+// their trees is the name of the playlist to begin with, and that only channels'
+// have byte-range playlists.
+//
 // A recording may be in the making. What the database does not know of it then,
 // its length above all, the recorder tells.
 package recordings
@@ -92,29 +96,42 @@ func (s *Server) Service() api.Service {
 
 var shapes = api.Shapes{
 	"Channel":         {Min: 1, Max: 128, Pattern: `(arn:aws:ivs:[a-z0-9-]+:[0-9]+:channel/)?[a-zA-Z0-9-]+`},
+	"Kind":            {Enum: []string{channels, participants}},
 	"MaxResults":      {Min: 1, Max: 100},
 	"PaginationToken": {Max: 1024, Pattern: `[a-zA-Z0-9_-]*`},
+	"Participant":     {Min: 1, Max: 64, Pattern: `[a-zA-Z0-9-_]*`},
 	"RecordingId":     {Min: 12, Max: 12, Pattern: `[a-zA-Z0-9]+`},
+	"Stage":           {Min: 1, Max: 128, Pattern: `(arn:aws:ivs:[a-z0-9-]+:[0-9]+:stage/)?[a-zA-Z0-9-]+`},
+	"StageSession":    {Min: 16, Max: 16, Pattern: `st-[a-zA-Z0-9]+`},
 	"State":           {Enum: []string{"started", "ended", "failed"}},
 	"Time":            {Min: 1, Max: 40},
 }
 
-// recording is a recording as it is told.
+// recording is a recording as it is told. What the other kind alone has is left
+// out.
 type recording struct {
-	ID              string                   `json:"id"`
-	SessionID       string                   `json:"sessionId"`
-	ChannelARN      resource.ARN             `json:"channelArn"`
-	ChannelName     string                   `json:"channelName"`
-	State           resource.RecordingState  `json:"state"`
-	StatusMessage   string                   `json:"statusMessage,omitempty"`
-	Bucket          string                   `json:"bucket"`
-	Prefix          string                   `json:"prefix"`
-	ContainerFormat resource.ContainerFormat `json:"containerFormat"`
-	StreamIDs       []string                 `json:"streamIds"`
-	StartedAt       time.Time                `json:"startedAt"`
-	EndedAt         time.Time                `json:"endedAt,omitzero"`
-	Duration        float64                  `json:"duration"`  // of the media, in seconds
-	Fragments       int                      `json:"fragments"` // streams that were merged
+	ID   string `json:"id"`
+	Kind string `json:"kind"`
+
+	SessionID       string                   `json:"sessionId,omitempty"`
+	ChannelARN      resource.ARN             `json:"channelArn,omitempty"`
+	ChannelName     string                   `json:"channelName,omitempty"`
+	ContainerFormat resource.ContainerFormat `json:"containerFormat,omitempty"`
+
+	StageARN        resource.ARN `json:"stageArn,omitempty"`
+	StageSessionIDs []string     `json:"stageSessionIds,omitempty"` // oldest first; the first is in the prefix
+	ParticipantID   string       `json:"participantId,omitempty"`
+	UserID          string       `json:"userId,omitempty"`
+
+	State         resource.RecordingState `json:"state"`
+	StatusMessage string                  `json:"statusMessage,omitempty"`
+	Bucket        string                  `json:"bucket"`
+	Prefix        string                  `json:"prefix"`
+	StreamIDs     []string                `json:"streamIds"`
+	StartedAt     time.Time               `json:"startedAt"`
+	EndedAt       time.Time               `json:"endedAt,omitzero"`
+	Duration      float64                 `json:"duration"`  // of the media, in seconds
+	Fragments     int                     `json:"fragments"` // streams that were merged
 	// What players play; empty while the bucket holds no media.
 	PlaybackURL          string      `json:"playbackUrl,omitempty"`
 	ByteRangePlaybackURL string      `json:"byteRangePlaybackUrl,omitempty"`
@@ -122,6 +139,9 @@ type recording struct {
 	// One thumbnail: from the middle of those that are numbered, else the latest.
 	ThumbnailURL string `json:"thumbnailUrl,omitempty"`
 }
+
+// The kinds of recordings.
+const channels, participants = "channel", "participant"
 
 // rendition is one of a recording's renditions as it is told.
 type rendition struct {
@@ -139,18 +159,21 @@ func (s *Server) tell(r *resource.Recording) recording {
 		length, streams, media, playable = p.Duration, p.Streams, p.Media, p.Playable
 	}
 	told := recording{
-		ID: r.ID, SessionID: r.SessionID, ChannelARN: r.ChannelARN, ChannelName: r.ChannelName,
-		State: r.State, StatusMessage: r.StatusMessage,
-		Bucket: r.Bucket, Prefix: r.Prefix, ContainerFormat: r.ContainerFormat, StreamIDs: streams,
+		ID: r.ID, Kind: channels, SessionID: r.SessionID, ChannelARN: r.ChannelARN, ChannelName: r.ChannelName, ContainerFormat: r.ContainerFormat,
+		StageARN: r.StageARN, StageSessionIDs: r.StageSessionIDs, ParticipantID: r.ParticipantID, UserID: r.UserID,
+		State: r.State, StatusMessage: r.StatusMessage, Bucket: r.Bucket, Prefix: r.Prefix, StreamIDs: streams,
 		StartedAt: resource.Time(r.StartedAt), Duration: seconds(length), Fragments: len(streams),
+	}
+	if r.OfParticipant() {
+		told.Kind, told.SessionID = participants, "" // no event names it
 	}
 	if !r.EndedAt.IsZero() {
 		told.EndedAt = resource.Time(r.EndedAt)
 	}
 	base := s.PublicURL + s.mediaPath(r.ID, time.Now())
 	if playable {
-		told.PlaybackURL = base + masterPlaylist
-		if r.State != resource.RecordingStarted && !spooled { // it lags behind until then
+		told.PlaybackURL = base + master(r)
+		if !r.OfParticipant() && r.State != resource.RecordingStarted && !spooled { // it lags behind until then
 			told.ByteRangePlaybackURL = base + byteRangePlaylist
 		}
 		for _, m := range media.Renditions {
@@ -172,7 +195,7 @@ func (s *Server) abandoned(ctx context.Context, r *resource.Recording) bool {
 	defer s.reads.end("")
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	piece, err := s.Objects.Read(ctx, r.Bucket, r.Prefix+"/"+masterPlaylist, objectstore.Reading{HeadOnly: true})
+	piece, err := s.Objects.Read(ctx, r.Bucket, r.Prefix+"/"+master(r), objectstore.Reading{HeadOnly: true})
 	if err != nil {
 		return false
 	}
@@ -181,17 +204,30 @@ func (s *Server) abandoned(ctx context.Context, r *resource.Recording) bool {
 }
 
 const (
-	masterPlaylist    = "media/hls/master.m3u8"
-	byteRangePlaylist = "media/hls/byte-range-multivariant.m3u8"
+	masterPlaylist       = "media/hls/master.m3u8"
+	multivariantPlaylist = "media/hls/multivariant.m3u8"
+	byteRangePlaylist    = "media/hls/byte-range-multivariant.m3u8"
 )
 
+// master is the playlist to begin with.
+func master(r *resource.Recording) string {
+	if r.OfParticipant() {
+		return multivariantPlaylist
+	}
+	return masterPlaylist
+}
+
 type listRequest struct {
-	Channel    string `json:"channel" shape:"Channel,query"` // id or ARN
-	State      string `json:"state" shape:"State,query"`
-	From       string `json:"from" shape:"Time,query"`
-	To         string `json:"to" shape:"Time,query"`
-	MaxResults int    `json:"maxResults" shape:"MaxResults,query"`
-	NextToken  string `json:"nextToken" shape:"PaginationToken,query"`
+	Kind        string `json:"kind" shape:"Kind,query"`
+	Channel     string `json:"channel" shape:"Channel,query"` // id or ARN
+	Stage       string `json:"stage" shape:"Stage,query"`     // id or ARN
+	Session     string `json:"session" shape:"StageSession,query"`
+	Participant string `json:"participant" shape:"Participant,query"`
+	State       string `json:"state" shape:"State,query"`
+	From        string `json:"from" shape:"Time,query"`
+	To          string `json:"to" shape:"Time,query"`
+	MaxResults  int    `json:"maxResults" shape:"MaxResults,query"`
+	NextToken   string `json:"nextToken" shape:"PaginationToken,query"`
 }
 
 type listResponse struct {
@@ -221,17 +257,38 @@ var states = map[string]resource.RecordingState{
 	"": "", "started": resource.RecordingStarted, "ended": resource.RecordingEnded, "failed": resource.RecordingFailed,
 }
 
+var kinds = map[string]string{"": "", channels: resource.KindChannel, participants: resource.KindStage}
+
 func (s *Server) filter(in *listRequest) (f resource.RecordingFilter, err error) {
-	f.State = states[in.State]
-	f.ChannelARN = resource.ARN(in.Channel)
-	if in.Channel != "" && f.ChannelARN.Kind() == "" {
-		f.ChannelARN = s.Place.ARN(resource.KindChannel, in.Channel)
+	for _, of := range [][2]string{{"stage", in.Stage}, {"session", in.Session}, {"participant", in.Participant}} {
+		switch {
+		case of[1] == "":
+		case in.Channel != "":
+			return f, resource.Errorf(resource.Invalid, "%s: cannot be given with channel", of[0])
+		case in.Kind == channels:
+			return f, resource.Errorf(resource.Invalid, "%s: cannot be given with kind channel", of[0])
+		}
 	}
+	if in.Channel != "" && in.Kind == participants {
+		return f, resource.Errorf(resource.Invalid, "channel: cannot be given with kind participant")
+	}
+	f.State, f.Kind = states[in.State], kinds[in.Kind]
+	f.ChannelARN = s.arn(resource.KindChannel, in.Channel)
+	f.StageARN = s.arn(resource.KindStage, in.Stage)
+	f.StageSessionID, f.ParticipantID = in.Session, in.Participant
 	if f.From, err = parseTime("from", in.From); err != nil {
 		return f, err
 	}
 	f.To, err = parseTime("to", in.To)
 	return f, err
+}
+
+// arn is that of a resource of a kind, which is given by its id or ARN.
+func (s *Server) arn(kind, name string) resource.ARN {
+	if arn := resource.ARN(name); name == "" || arn.Kind() != "" {
+		return arn
+	}
+	return s.Place.ARN(kind, name)
 }
 
 func parseTime(name, text string) (time.Time, error) {
@@ -260,7 +317,7 @@ func (s *Server) get(ctx context.Context, in *getRequest) (*getResponse, error) 
 	}
 	told := s.tell(&r)
 	if told.PlaybackURL == "" && s.abandoned(ctx, &r) {
-		told.PlaybackURL = s.PublicURL + s.mediaPath(r.ID, time.Now()) + masterPlaylist
+		told.PlaybackURL = s.PublicURL + s.mediaPath(r.ID, time.Now()) + master(&r)
 	}
 	return &getResponse{told}, nil
 }

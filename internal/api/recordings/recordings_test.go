@@ -37,7 +37,7 @@ func TestList(t *testing.T) {
 	f.add(b, "two", noon.Add(time.Hour))
 	f.add(c, "one", noon.Add(2*time.Hour))
 	f.add(d, "two", noon.Add(3*time.Hour))
-	f.must(f.store.FailRecording(t.Context(), d, noon.Add(4*time.Hour), 0, "the disk is gone"))
+	f.must(f.store.FailRecording(t.Context(), d, noon.Add(4*time.Hour), 0, resource.RecordingFailure{Reason: "the disk is gone"}))
 
 	for query, want := range map[string]string{
 		"":            "d c b a",
@@ -63,10 +63,23 @@ func TestList(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		"channel=":                            "channel: length",
-		"channel=a/b":                         "channel: must match",
-		"channel=one&channel=two":             "channel: must be given once",
-		"channel=" + strings.Repeat("a", 129): "channel: length",
+		"channel=":                                       "channel: length",
+		"channel=a/b":                                    "channel: must match",
+		"channel=one&channel=two":                        "channel: must be given once",
+		"channel=one&stage=one":                          "stage: cannot be given with channel",
+		"channel=one&session=st-0123456789abC":           "session: cannot be given with channel",
+		"channel=one&participant=p":                      "participant: cannot be given with channel",
+		"stage=":                                         "stage: length",
+		"kind=stage":                                     "kind: must be one of channel, participant",
+		"kind=channel&stage=one":                         "stage: cannot be given with kind channel",
+		"kind=participant&channel=one":                   "channel: cannot be given with kind participant",
+		"stage=a%20b":                                    "stage: must match",
+		"stage=arn:aws:ivs:eu-west-1:1:channel/one":      "stage: must match",
+		"session=st-0":                                   "session: length",
+		"session=sess-23456789abc":                       "session: must match",
+		"participant=":                                   "participant: length",
+		"participant=..%2Fx":                             "participant: must match",
+		"channel=" + strings.Repeat("a", 129):            "channel: length",
 		"channel=arn:aws:ivs:eu-west-1:1:stream-key/one": "channel: must match",
 		"state=RECORDING_ENDED":                          "state: must be one of started, ended, failed",
 		"state=":                                         "state: must be one of",
@@ -136,8 +149,9 @@ func TestTold(t *testing.T) {
 		}
 		return text
 	}
-	common := `{"id":"00000000000a","sessionId":"session00000","channelArn":"arn:aws:ivs:eu-west-1:111122223333:channel/one","channelName":"name-of-one",`
-	lies := `"bucket":"vod","prefix":"ivs/v1/111122223333/one/2026/3/1/12/0/00000000000a","containerFormat":"TS",`
+	common := `{"id":"00000000000a","kind":"channel","sessionId":"session00000","channelArn":"arn:aws:ivs:eu-west-1:111122223333:channel/one",` +
+		`"channelName":"name-of-one","containerFormat":"TS",`
+	lies := `"bucket":"vod","prefix":"ivs/v1/111122223333/one/2026/3/1/12/0/00000000000a",`
 	began := `"startedAt":"2026-03-01T12:00:00Z",`
 	going := common + `"state":"RECORDING_STARTED",` + lies + `"streamIds":["st-1","st-2","st-3"],` + began + `"duration":7,"fragments":3`
 	if got := told(); got != going+`}` {
@@ -161,7 +175,7 @@ func TestTold(t *testing.T) {
 
 	f.spool[b] = recorder.Progress{}
 	f.add(b, "one", noon)
-	f.must(f.store.FailRecording(t.Context(), b, noon, 0, "the disk is gone"))
+	f.must(f.store.FailRecording(t.Context(), b, noon, 0, resource.RecordingFailure{Reason: "the disk is gone"}))
 	delete(f.spool, b)
 	var failed getResponse
 	f.get("/v1/recordings/"+b, &failed)

@@ -26,11 +26,14 @@ type verifyResponse struct {
 	Problems   []audit.Problem     `json:"problems"` // the first of them
 }
 
-// verifiedRendition tells of one rendition. That it has holes is no problem.
+// verifiedRendition tells of one rendition. That it has holes is no problem, nor
+// that some of what a participant sent did not arrive.
 type verifiedRendition struct {
-	Name   string  `json:"name"`
-	Bytes  int64   `json:"bytes"`
-	Absent float64 `json:"absent"` // seconds that lie in holes
+	Name         string  `json:"name"`
+	Bytes        int64   `json:"bytes"`
+	Absent       float64 `json:"absent"`       // seconds that lie in holes
+	LostSound    float64 `json:"lostSound"`    // seconds, with silence instead
+	LostPictures float64 `json:"lostPictures"` // seconds, with a still picture instead
 }
 
 // verify says what is wrong with a recording. Where its state changes meanwhile
@@ -45,7 +48,7 @@ func (s *Server) verify(ctx context.Context, in *verifyRequest) (*verifyResponse
 		if err != nil {
 			return nil, err
 		}
-		subject := audit.Recording{Bucket: r.Bucket, Prefix: r.Prefix, State: r.State, Duration: r.Duration}
+		subject := audit.Recording{Recording: r}
 		stored, open := s.Spool.Stored(r.ID)
 		subject.Open, subject.Stored = open, make(map[string][]audit.Object)
 		for _, o := range stored {
@@ -68,7 +71,7 @@ func (s *Server) verify(ctx context.Context, in *verifyRequest) (*verifyResponse
 			Problems: append([]audit.Problem{}, report.Problems...),
 		}
 		for _, r := range report.Renditions {
-			out.Renditions = append(out.Renditions, verifiedRendition{r.Name, r.Bytes, seconds(r.Absent)})
+			out.Renditions = append(out.Renditions, verifiedRendition{r.Name, r.Bytes, seconds(r.Absent), seconds(r.LostSound), seconds(r.LostPictures)})
 		}
 		return out, err
 	}

@@ -87,7 +87,7 @@ func TestVerifyRenditions(t *testing.T) {
 	var report verifyResponse
 	path := "/v1/recordings/" + a + "/verify"
 	if status := f.get(path, &report); status != 200 || !report.Verified || report.Thumbnails != 1 || report.Duration != 10.5 ||
-		!slices.Equal(report.Renditions, []verifiedRendition{{"720p30", 5, 0}, {"audio_only", 0, 10.5}}) {
+		!slices.Equal(report.Renditions, []verifiedRendition{{Name: "720p30", Bytes: 5}, {Name: "audio_only", Absent: 10.5}}) {
 		t.Errorf("%d %+v", status, report)
 	}
 	f.stored[1].Size = 7
