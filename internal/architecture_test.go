@@ -24,7 +24,7 @@ var bands = []struct {
 		"internal/api/tags", "internal/api/apitest", "internal/ingest", "internal/playback",
 		"internal/signaling", "internal/console", "internal/events", "internal/cluster", "internal/store",
 	}},
-	{"engines", []string{"internal/broadcast", "internal/recorder", "internal/stage", "internal/composition"}},
+	{"engines", []string{"internal/broadcast", "internal/recorder", "internal/capture", "internal/stage", "internal/composition"}},
 	{"machines", []string{
 		"internal/packager", "internal/journal", "internal/transcode", "internal/rtc", "internal/objectstore", "internal/auth",
 		"internal/audit",
@@ -41,6 +41,7 @@ var sideways = map[string]string{
 	"internal/api/apitest":    "internal/api",
 	"internal/audit":          "internal/objectstore",
 	"internal/broadcast":      "internal/recorder",
+	"internal/capture":        "internal/recorder",
 	"internal/disk/disktest":  "internal/disk",
 	"internal/packager":       "internal/journal",
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path"
 	"strings"
 	"time"
@@ -293,10 +294,13 @@ func (s *server) start(p *parts) {
 	})
 }
 
-// checkTranscoder says when ffmpeg does not transcode, and that nothing is
-// transcoded then. Nobody waits for that: a server that starts has publishers who
+// checkTranscoder says when there is no ffmpeg, or it does not transcode, and what
+// is missing then. Nobody waits for that: a server that starts has publishers who
 // are about to come back.
 func (s *server) checkTranscoder(ctx context.Context) error {
+	if _, err := exec.LookPath(s.cfg.FFmpeg); err != nil {
+		s.log.Error("participants are recorded without sound, and nothing has thumbnails", "error", err)
+	}
 	if s.transcoder.Capacity() > 0 {
 		if err := s.transcoder.Check(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("nothing is transcoded: every channel delivers its source alone", "error", err)

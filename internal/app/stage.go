@@ -9,6 +9,8 @@ import (
 
 	"anabranch/internal/api/realtime"
 	"anabranch/internal/auth"
+	"anabranch/internal/capture"
+	"anabranch/internal/recorder"
 	"anabranch/internal/resource"
 	"anabranch/internal/rtc"
 	"anabranch/internal/signaling"
@@ -20,6 +22,7 @@ type stages struct {
 	endpoints resource.StageEndpoints
 	tokens    *auth.ParticipantTokens
 	engine    *rtc.Engine
+	captures  *capture.Manager
 	rooms     *stage.Manager
 	signaling *signaling.Server
 }
@@ -37,8 +40,10 @@ func (s *server) assembleStages(ctx context.Context, secret []byte, released fun
 	}); err != nil {
 		return fmt.Errorf("--webrtc-addr, --webrtc-hosts: %w", err)
 	}
+	s.stages.captures = capture.NewManager(capture.Config{Recorder: s.recorder, Transcoder: s.transcoder, Log: s.log})
 	if s.stages.rooms, err = stage.NewManager(ctx, stage.Config{
-		Engine: stage.Media(s.stages.engine), Ledger: s.store, Tokens: s.stages.tokens, Limits: publishLimits(&s.cfg), Log: s.log,
+		Engine: stage.Media(s.stages.engine), Ledger: s.store, Tokens: s.stages.tokens, Limits: publishLimits(&s.cfg),
+		Recorder: captures{s.stages.captures, s.recorder}, Log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -59,6 +64,14 @@ func (r rooms) Listen(ctx context.Context, token, stageID string, from stage.Cli
 	}
 	return l, nil
 }
+
+// captures is a [capture.Manager] as stages want one.
+type captures struct {
+	*capture.Manager
+	recorder *recorder.Recorder
+}
+
+func (c captures) Release(stage resource.ARN) { c.recorder.ReleaseStage(stage) }
 
 // stageEndpoints are where a stage's participants and encoders connect to.
 func stageEndpoints(cfg *Config, e Endpoints, publicURL string) resource.StageEndpoints {
@@ -95,8 +108,10 @@ func (s *server) stageOperations(sealer *auth.Sealer) realtime.Config {
 }
 
 // startStages starts the parts of stages: rooms end before the engine whose
-// sessions they have, and what asks for rooms before these.
+// sessions they have, and what asks for rooms before these. What was published is
+// captured, so the captures outlive the rooms, and the recorder outlives both.
 func (s *server) startStages(p *parts) {
+	p.start("captures", s.stages.captures.Run)
 	p.start("WebRTC", s.stages.engine.Run)
 	p.start("stages", s.stages.rooms.Run)
 	p.start("events sockets", s.stages.signaling.Run)

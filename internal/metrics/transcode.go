@@ -2,7 +2,7 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// What ladders do.
+// What ladders and voices do.
 var (
 	TranscodeLadders = factory.NewGauge(prometheus.GaugeOpts{
 		Name: "anabranch_transcode_ladders",
@@ -23,4 +23,19 @@ var (
 		Help:    "Time from a picture's arrival to its coming out in the largest rung.",
 		Buckets: []float64{.01, .02, .05, .1, .2, .3, .5, .7, 1, 2, 5},
 	})
+	TranscodeVoices = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "anabranch_transcode_voices",
+		Help: "Participants whose sound is being transcoded.",
+	})
+	// TranscodeVoiceRestarts is by reason, as TranscodeRestarts.
+	TranscodeVoiceRestarts = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "anabranch_transcode_voice_restarts_total",
+		Help: "Processes of ffmpeg for participants' sound that were replaced.",
+	}, []string{"reason"})
+	// TranscodeVoiceDropped is by reason: "malformed", "order" (its place was filled
+	// already), "overflow" (ffmpeg takes in less than comes).
+	TranscodeVoiceDropped = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "anabranch_transcode_voice_dropped_total",
+		Help: "Opus packets that became silence.",
+	}, []string{"reason"})
 )

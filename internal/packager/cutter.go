@@ -87,6 +87,7 @@ type Cutter struct {
 	wait    media.Ticks   // how long they wait
 
 	metadata []Metadata // whose parts have not ended
+	joins    []join     // stretches whose first picture has not been taken in
 
 	// part is the open part; Start, Segment and Discontinuity are set already.
 	// The last of its Video is the newest frame, whose duration is open. Video
@@ -123,11 +124,17 @@ func NewCutter(start media.Ticks, emit func(*Chunk) error) *Cutter {
 // be less, and has a Discontinuity unless it is the run's first.
 func (c *Cutter) Begin(p media.Params) error {
 	err := c.Flush()
-	c.params = p
 	c.sound = soundtrack{params: p.Audio, frames: c.sound.frames}
-	c.wait, c.gop, c.frame = minWait, 0, nominalFrame
-	c.anchor = time.Time{}
+	c.wait = minWait
+	c.enter(p)
 	return err
+}
+
+// enter takes up the parameters of another stream.
+func (c *Cutter) enter(p media.Params) {
+	c.params = p
+	c.gop, c.frame = 0, nominalFrame
+	c.anchor = time.Time{}
 }
 
 // Write takes the next frame of a track. Frames come in decoding order within
@@ -186,6 +193,11 @@ func (c *Cutter) tail(pictures []media.Frame, end media.Ticks) media.Ticks {
 
 // picture takes in a video frame.
 func (c *Cutter) picture(f media.Frame) error {
+	for len(c.joins) > 0 && f.DTS >= c.joins[0].at {
+		if err := c.join(&f); err != nil {
+			return err
+		}
+	}
 	if n := len(c.part.Video); n > 0 && f.DTS-c.part.Video[n-1].DTS > maxGap {
 		if err := c.finish(); err != nil {
 			return err
@@ -220,7 +232,7 @@ func (c *Cutter) picture(f media.Frame) error {
 func (c *Cutter) Flush() error {
 	c.sound.missing = true
 	err := c.release()
-	c.waiting = remove(c.waiting, len(c.waiting))
+	c.waiting, c.joins = remove(c.waiting, len(c.waiting)), nil
 	err = errors.Join(err, c.finish())
 	c.newest = c.end - 1
 	for i := range c.metadata { // of pictures that went nowhere
@@ -239,13 +251,21 @@ func (c *Cutter) finish() error {
 		end := last.DTS + c.frame
 		c.shown = c.shown.with(c.part.Video)
 		end += min(c.shown.tail(end), maxShown)
-		c.coming = media.Frame{Key: true, DTS: end, PTS: end} // or nothing
-		if err = c.split(last.DTS, end, maxSegment); err == nil {
-			err = c.close(end, true)
-		}
+		err = c.endAt(end)
+	}
+	c.sound.stop()
+	return err
+}
+
+// endAt closes what is open, whose last picture lasts until end.
+func (c *Cutter) endAt(end media.Ticks) error {
+	last := c.part.Video[len(c.part.Video)-1].DTS
+	c.coming = media.Frame{Key: true, DTS: end, PTS: end} // or nothing
+	err := c.split(last, end, maxSegment)
+	if err == nil {
+		err = c.close(end, true)
 	}
 	c.part.Video = remove(c.part.Video, len(c.part.Video))
-	c.sound.stop()
 	return err
 }
 
@@ -259,7 +279,9 @@ func (c *Cutter) open(f media.Frame) {
 		drop(f, "key")
 		return
 	}
-	c.sound.start(f.DTS)
+	if !c.sound.begun {
+		c.sound.start(f.DTS)
+	}
 	c.witness(&f)
 	c.part = Chunk{
 		Start: f.DTS, Segment: true, Discontinuity: c.end != Origin,

@@ -492,6 +492,8 @@ func FuzzCutter(f *testing.F) {
 	f.Add([]byte("\x21\x21\x21\x21\x21\x21\x21\x21\x21\x21\x21\x21\xfe\x21\x21"))
 	f.Add([]byte("\x01\x80\xff\x82\x00\x05\x85\xff\xff\xff\xfe\x21\xfd\x40"))
 	f.Add([]byte("\xfb\xfb\xfb\x21\x80\xfb\x21\xfc\x21\x21\xfd\x21"))
+	f.Add([]byte("\xa1\xea\x21\xea\x21\xfa\xea\x21\xff\xfa\xea\xea\xfe\xa1\xfa\x21\xfd\xa1\xfa"))
+	f.Add([]byte("\xfa\xfa\xe9\xe9\xe9\xe9\xe9\xe9"))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		var cs chunks
 		c := NewCutter(Origin, cs.emit)
@@ -512,13 +514,17 @@ func FuzzCutter(f *testing.F) {
 				video -= 5000
 			case b == 0xFB: // one tick
 				video++
-				err = c.Write(media.Frame{Kind: media.Video, DTS: video, PTS: video, Payload: []byte{1}})
+				err = c.Write(media.Frame{Kind: media.Video, DTS: video, PTS: video, Payload: []byte{1}, Captured: epoch})
+			case b == 0xFA: // another stream goes on, unless it may not
+				video += 3000
+				_ = c.BeginAt(media.Params{Video: testOther.Video, Audio: c.params.Audio}, video)
+				err = c.Write(media.Frame{Kind: media.Video, DTS: video, PTS: video, Key: true, Payload: []byte{1}, Captured: epoch})
 			case b >= 0xE0:
 				audio += media.Ticks(b-0xE8) * 512
-				err = c.Write(media.Frame{Kind: media.Audio, DTS: audio, PTS: audio, Payload: []byte{1}})
+				err = c.Write(media.Frame{Kind: media.Audio, DTS: audio, PTS: audio, Payload: []byte{1}, Captured: epoch})
 			default: // a picture, up to 127 ms after the last
 				video += media.Ticks(b&0x7F) * 90
-				err = c.Write(media.Frame{Kind: media.Video, DTS: video, PTS: video, Key: b >= 0x80, Payload: []byte{1}})
+				err = c.Write(media.Frame{Kind: media.Video, DTS: video, PTS: video, Key: b >= 0x80, Payload: []byte{1}, Captured: epoch})
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -105,6 +105,14 @@ func (s *soundtrack) until(t media.Ticks) []media.Frame {
 	return s.frames[:n]
 }
 
+// leave says that what begins before t, in 90 kHz ticks, has been taken: what comes
+// too late for that is not wanted behind.
+func (s *soundtrack) leave(t media.Ticks) {
+	if s.params != nil {
+		s.floor = max(s.floor, s.samples(t))
+	}
+}
+
 // stop ends the track: what is queued has no pictures.
 func (s *soundtrack) stop() {
 	for _, f := range s.frames {

@@ -121,6 +121,10 @@ func (c *connection) finish(cause error) {
 func (c *connection) finishPublication(cause error) {
 	p := c.p
 	p.publication = nil
+	if p.stopRecording != nil {
+		p.stopRecording()
+		p.stopRecording = nil
+	}
 	if code := codeOf(cause); code != "" {
 		p.fail(resource.PublishError, "", code)
 		p.room.bar(p.id, code)

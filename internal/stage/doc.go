@@ -3,7 +3,8 @@
 //	token → Manager ─→ room ─→ participant ┬ Listener      → snapshots of the room
 //	                                       ├ publication   → Source ─┐
 //	                                       └ subscriptions ←─────────┘ of others
-//	                     └→ Ledger: joined, published, left, each with its events
+//	                     ├→ Ledger: joined, published, left, each with its events
+//	                     └→ Recorder: each publication of a stage that is recorded
 //
 // A [participant] is one token's stay. It is in the room while it has any of an
 // events socket, a publication and a subscription, each of which may come and go

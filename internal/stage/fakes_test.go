@@ -116,6 +116,7 @@ type ledger struct {
 	mu           sync.Mutex
 	away         bool // every call fails
 	stages       map[resource.ARN]bool
+	recording    resource.ParticipantRecording // of every stage
 	sessions     []resource.StageSession
 	participants map[string]*resource.Participant // by session and id
 	events       map[string][]resource.ParticipantEvent
@@ -176,7 +177,16 @@ func (l *ledger) Stage(_ context.Context, arn resource.ARN) (resource.Stage, err
 	if !l.stages[arn] {
 		return resource.Stage{}, resource.NotFoundError(arn)
 	}
-	return resource.Stage{ARN: arn}, nil
+	return resource.Stage{ARN: arn, Recording: l.recording}, nil
+}
+
+func (l *ledger) StorageConfiguration(_ context.Context, arn resource.ARN) (resource.StorageConfiguration, error) {
+	unlock, err := l.lock()
+	if err != nil {
+		return resource.StorageConfiguration{}, err
+	}
+	defer unlock()
+	return resource.StorageConfiguration{ARN: arn, S3: resource.S3StorageConfiguration{BucketName: "vods"}}, nil
 }
 
 func (l *ledger) JoinStage(ctx context.Context, p resource.Participant) (resource.StageSession, error) {

@@ -32,8 +32,9 @@ type storing struct {
 // happening is an event of a participant, and the name of the stage update that
 // tells of it too, if any.
 type happening struct {
-	event  resource.ParticipantEvent
-	update string
+	event    resource.ParticipantEvent
+	update   string
+	recorded bool // it was being recorded
 }
 
 const (
@@ -51,7 +52,7 @@ func (p *participant) happen(e resource.ParticipantEvent, update string) {
 		return
 	}
 	e.ParticipantID, e.EventTime = p.id, time.Now()
-	p.todo = append(p.todo, happening{e, update})
+	p.todo = append(p.todo, happening{e, update, p.stopRecording != nil})
 	p.room.enqueue(p)
 }
 
@@ -152,10 +153,14 @@ func (p *participant) store(ctx context.Context) error {
 		if renamed {
 			stored.UserID, stored.Attributes, stored.TokenExpires = who.UserID, who.Attributes, who.TokenExpires
 		}
-		for _, e := range happened {
-			switch e.Name {
+		for _, h := range todo {
+			switch h.event.Name {
 			case resource.PublishStarted:
 				stored.Published, stored.Protocol = true, resource.WHIP
+				// What is recorded may be told before this.
+				if h.recorded && stored.RecordingState != resource.ParticipantRecordingActive {
+					stored.RecordingState = resource.ParticipantRecordingStarting
+				}
 			case resource.Left:
 				stored.State = resource.Disconnected
 			}

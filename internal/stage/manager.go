@@ -19,6 +19,8 @@ import (
 type Ledger interface {
 	// Stage reads a stage; NotFound when there is none.
 	Stage(ctx context.Context, arn resource.ARN) (resource.Stage, error)
+	// StorageConfiguration reads where a stage is recorded to.
+	StorageConfiguration(ctx context.Context, arn resource.ARN) (resource.StorageConfiguration, error)
 	// JoinStage stores that a participant has come, with the event JOINED, into the
 	// session that runs; when none does, one begins. NotFound when the stage is gone.
 	JoinStage(ctx context.Context, p resource.Participant) (resource.StageSession, error)
@@ -49,6 +51,8 @@ type Config struct {
 	Engine Engine
 	Ledger Ledger
 	Tokens *auth.ParticipantTokens
+	// Recorder records participants; nil: nobody is recorded.
+	Recorder Recorder
 	// Limits are what one participant may publish.
 	Limits rtc.Limits
 	// MaxPublishers and MaxSubscribers are how many participants of a stage may
@@ -272,6 +276,9 @@ func (m *Manager) Deleted(stage resource.ARN) {
 	m.mu.Unlock()
 	if r != nil {
 		r.close()
+	}
+	if m.Recorder != nil {
+		m.Recorder.Release(stage)
 	}
 }
 

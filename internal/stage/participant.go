@@ -37,6 +37,7 @@ type participant struct {
 	publishOffers   int                    // being answered
 	subscribeOffers int
 	source          *rtc.Source           // nil before the first publication
+	stopRecording   func()                // ends the recording of the publication; nil without one
 	publishing      bool                  // its media flows
 	published       bool                  // it did once
 	errors          map[failure]time.Time // when each was told last
@@ -81,7 +82,7 @@ func recoverParticipant(r *room, was *resource.Participant, newest []resource.Pa
 		if !ended[e.RemoteParticipantID] {
 			ended[e.RemoteParticipantID] = true
 			e.EventTime = time.Now()
-			p.todo = append(p.todo, happening{e, update})
+			p.todo = append(p.todo, happening{event: e, update: update})
 		}
 	}
 	return p

@@ -20,12 +20,16 @@ func (m *Manager) Publish(ctx context.Context, token string, from Client, offer 
 		return Answer{}, err
 	}
 	defer release()
+	how, err := m.plan(ctx, claims.Stage)
+	if err != nil {
+		return Answer{}, err
+	}
 	source, err := p.offerPublication(claims)
 	if err != nil {
 		return Answer{}, err
 	}
 	session, answer, err := m.Engine.Publish(ctx, offer, source, m.Limits)
-	if err := p.answerPublication(session, token, err); err != nil {
+	if err := p.answerPublication(session, token, how, err); err != nil {
 		return Answer{}, err
 	}
 	return Answer{ParticipantID: p.id, SessionID: session.ID(), ETag: session.ETag(), SDP: answer}, nil
@@ -78,8 +82,9 @@ func (p *participant) offerPublication(claims *auth.ParticipantClaims) (*rtc.Sou
 	return p.source, nil
 }
 
-// answerPublication takes note of what became of an offer: a session, or err.
-func (p *participant) answerPublication(s Session, token string, err error) error {
+// answerPublication takes note of what became of an offer: a session, which is
+// recorded as how says, or err.
+func (p *participant) answerPublication(s Session, token string, how *plan, err error) error {
 	r := p.room
 	c := newConnection(p, nil, s, token)
 	r.mu.Lock()
@@ -98,6 +103,8 @@ func (p *participant) answerPublication(s Session, token string, err error) erro
 		if old = p.publication; old != nil {
 			old.over = true
 			c.since = old.since
+		} else {
+			p.record(how)
 		}
 		p.publication = c
 	}

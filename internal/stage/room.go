@@ -24,7 +24,8 @@ type room struct {
 	log   *slog.Logger
 
 	// mu guards what follows, and all of the participants, connections and listeners.
-	// It is never held across a call out of this package, but for channels and timers.
+	// It is never held across a call out of this package, but for channels, timers and
+	// the Recorder, which does not wait.
 	mu           sync.Mutex
 	closed       bool                    // the stage is gone or the server stops: nothing begins any more
 	session      string                  // the one that runs, empty while none is stored

@@ -1,5 +1,5 @@
-// Package transcode makes a stream's other renditions, and stills of it, with
-// ffmpeg.
+// Package transcode makes a stream's other renditions, stills of it, and AAC of what
+// participants say, with ffmpeg.
 //
 //	            ┌→ Rung 720p60 ─┐
 //	frames → Ladder ─→ 480p30 ──┤→ Output: frames with the times of the source's
@@ -23,5 +23,7 @@
 // key frame, started before that comes. How many streams are transcoded at once is
 // bounded by the places that a [Transcoder] gives.
 //
-// [Stills] makes JPEGs of key frames, on the side.
+// [Stills] makes JPEGs of key frames, on the side. A [Voice] makes AAC of the Opus that
+// one participant sends, for the recording: there, samples are identity, and count the
+// time.
 package transcode

@@ -35,7 +35,7 @@ type delivered struct {
 	any   bool
 }
 
-// bounds are what a ladder puts up with. Tests, which feed as fast as they can,
+// bounds are what ladders and voices put up with. Tests, which feed as fast as they can,
 // put up with more.
 type bounds struct {
 	queueBytes int           // that wait for ffmpeg
@@ -44,7 +44,9 @@ type bounds struct {
 	// may hold back, have not come out for patience; for startPatience if none has
 	// come out yet.
 	slack, patience, startPatience time.Duration
-	// finish is how long the last pictures may take to come out.
+	// voicePatience is for how long nothing may come of a voice.
+	voicePatience time.Duration
+	// finish is how long the last frames may take to come out.
 	finish time.Duration
 	// healthy is how long a process lives whose end is no sign of another.
 	healthy time.Duration
@@ -53,7 +55,7 @@ type bounds struct {
 var usualBounds = bounds{
 	queueBytes: 16 << 20, queueSpan: 8 * time.Second,
 	slack: 500 * time.Millisecond, patience: 2 * time.Second, startPatience: 5 * time.Second,
-	finish: 5 * time.Second, healthy: 30 * time.Second,
+	voicePatience: 8 * time.Second, finish: 5 * time.Second, healthy: 30 * time.Second,
 }
 
 const (
@@ -214,50 +216,17 @@ func (l *Ladder) feed(ctx context.Context, p *process) error {
 
 // watch waits until p ends, or must.
 func (l *Ladder) watch(ctx context.Context, p *process, fed <-chan error) (reason string, err error) {
-	tick := time.NewTicker(look)
-	defer tick.Stop()
-	var (
-		finished bool      // the whole stream was fed
-		deaf     time.Time // since when p takes nothing in
-		behind   time.Time // since when p is behind
-		over     time.Time // since when the stream is over
-	)
-	for {
-		select {
-		case <-ctx.Done():
-			return "", nil
-		case <-p.ended:
-			switch {
-			case finished:
-				return "", p.err
-			case p.err == nil:
-				return "exit", errEarly
-			}
-			return "exit", p.err
-		case err := <-fed:
-			fed = nil
-			switch {
-			case err == nil:
-				finished = true
-			case errors.Is(err, errOverrun):
-				return "behind", err
-			default:
-				deaf = time.Now() // it has a moment to say why
-			}
-		case now := <-tick.C:
-			lag, overrun := l.lag(p)
-			switch {
-			case overrun:
-				return "behind", errOverrun
-			case lasts(&deaf, now, !deaf.IsZero(), look):
-				return "exit", errDeaf
-			case lasts(&over, now, l.queue.over(), l.t.bounds.finish):
-				return "", fmt.Errorf("ffmpeg did not deliver the last pictures within %v", l.t.bounds.finish)
-			case lasts(&behind, now, lag > l.t.bounds.slack, l.patience(p)):
-				return "behind", fmt.Errorf("ffmpeg is %v behind", lag.Round(time.Millisecond))
-			}
+	var since time.Time // since when p is behind
+	return p.watch(ctx, fed, l.t.bounds.finish, l.queue.over, func(now time.Time) error {
+		lag, overrun := l.lag(p)
+		switch {
+		case overrun:
+			return errOverrun
+		case lasts(&since, now, lag > l.t.bounds.slack, l.patience(p)):
+			return fmt.Errorf("ffmpeg is %v behind", lag.Round(time.Millisecond))
 		}
-	}
+		return nil
+	})
 }
 
 // lasts says whether something has been true for so long. It keeps in since

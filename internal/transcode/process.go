@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,6 @@ type deliver func(p *process, output int, track media.Params, f media.Frame, pts
 
 // process is one run of ffmpeg.
 type process struct {
-	recipe recipe
 	log    *slog.Logger
 	cmd    *exec.Cmd
 	stdin  *os.File
@@ -55,10 +55,8 @@ type process struct {
 	lastLine string // it said
 }
 
-// startProcess runs ffmpeg. Whatever comes out is handed to out, by one goroutine
-// for each output. Begin it, end it with finish or kill, and wait for ended.
+// startProcess runs ffmpeg for a recipe, whose source has the tracks in.
 func startProcess(program string, r recipe, in media.Params, log *slog.Logger, out deliver) (*process, error) {
-	p := &process{recipe: r, log: log, ended: make(chan struct{})}
 	if !r.sound {
 		in.Audio = nil
 	}
@@ -68,12 +66,19 @@ func startProcess(program string, r recipe, in media.Params, log *slog.Logger, o
 			pictures++
 		}
 	}
-	p.stamps = newStamps(in.Rate(media.Audio), pictures)
-	p.cmd = exec.Command(program, r.args...)
+	p := &process{log: log, stamps: newStamps(in.Rate(media.Audio), pictures), header: appendFLVHeader(nil, in, r.rate)}
+	return p, p.start(program, r.args, len(r.outputs), out)
+}
+
+// start runs ffmpeg. Whatever comes out is handed to out, by one goroutine for
+// each output. Begin it, end it with finish or kill, and wait for ended.
+func (p *process) start(program string, args []string, outputs int, out deliver) error {
+	p.ended = make(chan struct{})
+	p.cmd = exec.Command(program, args...)
 	p.cmd.Env = environment(os.Environ())
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the server
-	if err := p.run(); err != nil {
-		return nil, err
+	if err := p.run(outputs); err != nil {
+		return err
 	}
 	_ = syscall.Setpriority(syscall.PRIO_PGRP, p.cmd.Process.Pid, niceness) // it does without
 
@@ -89,14 +94,13 @@ func startProcess(program string, r recipe, in media.Params, log *slog.Logger, o
 		p.closeFiles()
 		p.err = p.verdict(err)
 	}()
-	p.header = appendFLVHeader(nil, in, r.rate)
-	return p, nil
+	return nil
 }
 
 // run starts the process with its pipes.
-func (p *process) run() error {
+func (p *process) run(outputs int) error {
 	var ours, theirs []*os.File
-	for i := range 2 + len(p.recipe.outputs) {
+	for i := range 2 + outputs {
 		r, w, err := os.Pipe()
 		if err != nil {
 			closeAll(append(ours, theirs...))
@@ -158,6 +162,11 @@ func (p *process) write(f *media.Frame) error {
 	}
 	dts, pts := p.stamps.stamp(f)
 	p.buf = appendFrame(p.buf, f, dts, pts)
+	return p.writeBuf()
+}
+
+// writeBuf feeds what is in buf.
+func (p *process) writeBuf() error {
 	p.fed = true
 	_, err := p.stdin.Write(p.buf)
 	if p.buf = p.buf[:0]; cap(p.buf) > 1<<20 {
@@ -189,6 +198,56 @@ func (p *process) kill() {
 func (p *process) abort() {
 	p.cmd.Process.Kill()
 	p.closeFiles() // should it have children that hold the other ends
+}
+
+// watch waits until the process ends, or must, and returns why it must be
+// replaced: "" if the stream is at its end. fed tells that all has been fed, or why
+// not. The last frames may take as long as finish once the stream is over; behind is
+// asked now and then whether the process is of use.
+func (p *process) watch(ctx context.Context, fed <-chan error, finish time.Duration, over func() bool, behind func(now time.Time) error) (reason string, err error) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	var (
+		finished bool      // all was fed
+		deaf     time.Time // since when it takes nothing in
+		ending   time.Time // since when the stream is over
+	)
+	for {
+		select {
+		case <-ctx.Done():
+			return "", nil
+		case <-p.ended:
+			switch {
+			case finished:
+				return "", p.err
+			case p.err == nil:
+				return "exit", errEarly
+			}
+			return "exit", p.err
+		case err := <-fed:
+			fed = nil
+			switch {
+			case err == nil:
+				finished = true
+			case errors.Is(err, errOverrun):
+				return "behind", err
+			default:
+				deaf = time.Now() // it has a moment to say why
+			}
+		case now := <-tick.C:
+			late := behind(now)
+			switch {
+			case errors.Is(late, errOverrun):
+				return "behind", late
+			case lasts(&deaf, now, !deaf.IsZero(), look):
+				return "exit", errDeaf
+			case lasts(&ending, now, over(), finish):
+				return "", fmt.Errorf("ffmpeg did not deliver the last frames within %v", finish)
+			case late != nil:
+				return "behind", late
+			}
+		}
+	}
 }
 
 // read hands on what comes out of an output. What is no FLV ends the process.
