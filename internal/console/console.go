@@ -2,7 +2,7 @@
 //
 //	/                     where to go from here
 //	/watch/<channel id>   the page that plays a channel
-//	/recordings           the page that lists and plays recordings
+//	/recordings           the page that lists recordings, and plays one, or a stage's session
 //	/stage/<stage id>     the page that joins a stage, with ?token=<participant token>
 //	/assets/<file>        what the pages are made of
 //	/clock                the server's clock, to measure latency by

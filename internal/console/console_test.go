@@ -192,7 +192,7 @@ func TestLinks(t *testing.T) {
 	visit("/watch/abc")
 	visit("/recordings")
 	visit("/stage/abc")
-	if n := len(seen); n < 21 {
+	if n := len(seen); n < 27 {
 		t.Errorf("only %d files: %v", n, seen)
 	}
 }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { canonicalQuery, sign } from './assets/recordings/sigv4.js';
 import { Timeline } from './assets/recordings/timeline.js';
+import { CommonTimeline, correction, placeOf } from './assets/recordings/together.js';
 import { clockOf, lengthOf, tellJoin, timeOf, utcOf } from './assets/recordings/words.js';
 import { deviceProblem, layoutOf, nameOf, rateOf, reasonOf, refusalOf, statsOf, watchersOf } from './assets/stage/words.js';
 
@@ -82,6 +83,85 @@ test('a timeline of nothing, or of what is no playlist', () => {
   assert.ok(Number.isNaN(undated.dateAt(3)));
 });
 
+// One that is away for nine seconds, and whose picture had another size before.
+const sized = [
+  '#EXTM3U', '#EXT-X-VERSION:7', '#EXT-X-TARGETDURATION:12', '#EXT-X-PLAYLIST-TYPE:VOD', '#EXT-X-MAP:URI="init-0.mp4"',
+  '#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:04.000Z', '#EXTINF:1.500,', '0.mp4',
+  '#EXT-X-DISCONTINUITY', '#EXT-X-MAP:URI="init-1.mp4"',
+  '#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:05.520Z', '#EXTINF:6.000,', '1.mp4', '#EXTINF:0.500,', '2.mp4',
+  '#EXT-X-DISCONTINUITY', '#EXT-X-MAP:URI="init-2.mp4"',
+  '#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:21.000Z', '#EXTINF:3.000,', '3.mp4', '#EXT-X-ENDLIST',
+].join('\n');
+
+test('another size of the picture is no join', () => {
+  const t = new Timeline(sized);
+  assert.deepEqual(t.parts.map((p) => [p.start, p.end]), [[0, 8], [8, 11]]);
+  assert.deepEqual(t.joins, [{ time: 8, left: date('2026-03-01T10:00:12.020Z'), back: date('2026-03-01T10:00:21.000Z') }]);
+});
+
+test('a date has a media time, or none', () => {
+  const t = new Timeline(sized);
+  for (const [at, time, place] of [
+    ['10:00:03.999', NaN, { next: 0, until: date('2026-03-01T10:00:04Z'), before: true }],
+    ['10:00:04.000', 0], ['10:00:05.250', 1.25],
+    ['10:00:05.510', 1.5], // between two sizes
+    ['10:00:05.520', 1.5], ['10:00:11.620', 7.6], ['10:00:12.019', 7.999],
+    ['10:00:12.020', NaN, { next: 8, until: date('2026-03-01T10:00:21Z'), before: false }],
+    ['10:00:20.999', NaN, { next: 8, until: date('2026-03-01T10:00:21Z'), before: false }],
+    ['10:00:21.000', 8], ['10:00:23.900', 10.9],
+    ['10:00:24.000', NaN, {}],
+  ]) {
+    const then = date(`2026-03-01T${at}Z`);
+    const found = t.timeAt(then);
+    assert.ok(Number.isNaN(time) ? Number.isNaN(found) : Math.abs(found - time) < 1e-6, `${at} is at ${found}`);
+    const until = date(`2026-03-01T${time < 8 ? '10:00:12.020' : '10:00:24.000'}Z`);
+    assert.deepEqual(placeOf(t, then), place ?? { time: found, until }, at);
+    if (!place && at !== '10:00:05.510') assert.equal(Math.round(t.dateAt(found)), then, `and back from ${at}`);
+  }
+  // The clock was set back by five seconds: the later is meant.
+  const back = new Timeline(['10:00:10', '10:00:05'].map((at) => `#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-03-01T${at}Z\n#EXTINF:8,\nx\n#EXTINF:2,\ny`).join('\n'));
+  assert.deepEqual([6, 9, 12, 16].map((s) => back.timeAt(date('2026-03-01T10:00:00Z') + 1000 * s)), [11, 14, 17, 6]);
+  assert.ok(Number.isNaN(new Timeline().timeAt(0)));
+  assert.deepEqual(placeOf(new Timeline('#EXTINF:2,\n0.ts'), 0), {}); // without a date
+});
+
+test('a line for several recordings', () => {
+  const early = new Timeline('#EXT-X-TARGETDURATION:4\n#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:00.250Z\n#EXTINF:30,\n0.mp4');
+  const line = new CommonTimeline([['bob', new Timeline(sized)], ['ana', early], ['nobody', new Timeline()]]);
+  assert.deepEqual([line.begin, line.end, line.duration], [date('2026-03-01T10:00:00.250Z'), date('2026-03-01T10:00:30.250Z'), 30]);
+  assert.deepEqual([line.target, line.ended], [12, false]);
+  assert.deepEqual(line.joins, [{ time: 20.75, who: 'bob', left: date('2026-03-01T10:00:12.020Z'), back: date('2026-03-01T10:00:21.000Z') }]);
+  const both = new CommonTimeline([['late', new Timeline(playlist.join('\n'))], ['bob', new Timeline(sized)]]);
+  assert.deepEqual(both.joins.map(({ who, time }) => [who, Math.round(time)]), [['bob', 21], ['late', 24], ['late', 82800]]);
+  assert.equal(line.dateAt(1.5), date('2026-03-01T10:00:01.750Z'));
+  assert.equal(line.timeAt(line.dateAt(12.5)), 12.5);
+  assert.equal(new CommonTimeline([['bob', new Timeline(sized)]]).ended, true);
+  for (const all of [[], [['a', new Timeline()]], [['a', new Timeline('#EXTINF:2,\n0.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\n1.ts')]]]) {
+    assert.deepEqual([new CommonTimeline(all).duration, new CommonTimeline(all).joins], [0, []]);
+  }
+});
+
+test('a video comes back in step', () => {
+  for (const speed of [0.5, 1, 4]) {
+    for (const [ahead, want] of [[0, 1], [0.009, 1], [-0.009, 1], [0.02, 0.92], [-0.02, 1.08], [0.2, 0.8], [-0.2, 1.2]]) {
+      const { rate } = correction(ahead, speed);
+      assert.ok(Math.abs(rate - speed * want) < 1e-9, `${ahead} s ahead at ${speed}: ${rate}`);
+    }
+    assert.deepEqual([correction(1.21, speed), correction(-2, speed)], [{ seek: true }, { seek: true }]);
+  }
+  assert.deepEqual([correction(0.31, 1), correction(-0.31, 0.5)], [{ seek: true }, { seek: true }]);
+  // Videos start late, which at a speed of 4 is four times as far: they must not leap for ever.
+  assert.ok(correction(-1, 4).rate > 4);
+  // Ten times a second, it is within 10 ms of the clock after half a second, and stays there.
+  for (const start of [-0.12, 0.12]) {
+    let ahead = start;
+    for (let tick = 1; tick <= 50; tick++) {
+      ahead += (correction(ahead, 1).rate - 1) / 10;
+      if (tick >= 10) assert.ok(Math.abs(ahead) < 0.011, `${ahead} s after ${tick} ticks`);
+    }
+  }
+});
+
 test('words', () => {
   for (const [seconds, clock, length] of [
     [0, '0:00', '0 s'], [0.2, '0:00', 'less than 1 s'], [9.2, '0:09', '9 s'], [60, '1:00', '1 min'], [187, '3:07', '3 min 7 s'],
@@ -95,6 +175,7 @@ test('words', () => {
   const left = date('2026-03-01T10:00:15.500Z');
   assert.equal(tellJoin({ left, back: left + 9000 }), `left at ${timeOf(left)}, back 9 s later`);
   assert.equal(tellJoin({ left, back: left + 200 }), `left at ${timeOf(left)}, back at once`);
+  assert.equal(tellJoin({ who: 'bob', left, back: left + 9000 }), `bob left at ${timeOf(left)}, back 9 s later`);
   assert.equal(tellJoin({ left: NaN, back: NaN }), 'a join, at unknown times');
 });
 

@@ -13,7 +13,16 @@ const states = {
 };
 
 export const idOf = (arn) => arn.slice(arn.lastIndexOf('/') + 1);
-export const nameOf = (recording) => recording.channelName || idOf(recording.channelArn);
+export const ofParticipant = (recording) => recording.kind === 'participant';
+
+// Whose recording it is, for people.
+export function nameOf(recording) {
+  if (ofParticipant(recording)) return recording.userId || recording.participantId;
+  return recording.channelName || idOf(recording.channelArn);
+}
+
+// The hash that plays a session of a stage.
+export const sessionHash = (stageArn, session) => `#${encodeURIComponent(idOf(stageArn))}/${encodeURIComponent(session)}`;
 
 // Makes an element tell a state.
 export function badge(element, state) {
@@ -114,10 +123,10 @@ export class List {
     while ($('list').children.length > this.items.length) $('list').lastChild.remove();
     $('more').hidden = !this.#older;
     this.mark(this.#current);
-    this.#offerChannels();
+    this.#offer();
     if (this.items.length) say('');
-    else if (this.#filter.channel || this.#filter.state) say('There are no such recordings.');
-    else say('There are no recordings yet. Attach a recording configuration to a channel, and its next stream is recorded.');
+    else if (Object.values(this.#filter).some(Boolean)) say('There are no such recordings.');
+    else say('There are no recordings yet. Attach a recording configuration to a channel, or a storage configuration to a stage, and who publishes next is recorded.');
   }
 
   #row(recording) {
@@ -125,8 +134,9 @@ export class List {
     if (!row) {
       row = document.createElement('li');
       row.link = row.appendChild(document.createElement('a'));
+      row.link.className = 'row';
       row.link.href = `#${encodeURIComponent(recording.id)}`;
-      for (const [name, tag] of [['badge', 'span'], ['name', 'b'], ['began', 'time'], ['length', 'span'], ['count', 'span'], ['why', 'span']]) {
+      for (const [name, tag] of [['badge', 'span'], ['name', 'b'], ['began', 'time'], ['length', 'span'], ['count', 'span'], ['why', 'span'], ['whose', 'span']]) {
         row[name] = row.link.appendChild(document.createElement(tag));
         row[name].className = name;
       }
@@ -134,6 +144,8 @@ export class List {
       row.still.className = 'still';
       row.still.alt = '';
       row.still.loading = 'lazy';
+      row.sessions = row.appendChild(document.createElement('span'));
+      row.sessions.className = 'sessions';
       this.#rows.set(recording.id, row);
     }
     showStill(row.still, recording.thumbnailUrl);
@@ -144,19 +156,40 @@ export class List {
     row.count.textContent = recording.fragments > 1 ? `${recording.fragments} parts` : '1 part';
     row.why.textContent = recording.statusMessage ?? '';
     row.why.hidden = !recording.statusMessage;
+    const there = ofParticipant(recording);
+    row.whose.textContent = there ? `participant ${recording.participantId} · stage ${idOf(recording.stageArn)}` : '';
+    row.whose.hidden = !there;
+    showSessions(row.sessions, recording);
     return row;
   }
 
-  // Offers the channels seen so far where one is filtered by.
-  #offerChannels() {
-    const offered = new Set([...$('channels').options].map((option) => option.value));
+  // Offers the channels, stages and sessions seen so far where one is filtered by.
+  #offer() {
     for (const recording of this.items) {
-      const id = idOf(recording.channelArn);
-      if (offered.has(id)) continue;
-      const option = document.createElement('option');
-      [option.value, option.label] = [id, nameOf(recording)];
-      $('channels').append(option);
-      offered.add(id);
+      const there = ofParticipant(recording);
+      offer($('sources'), idOf(there ? recording.stageArn : recording.channelArn), there ? 'stage' : nameOf(recording));
+      for (const id of there ? recording.stageSessionIds : []) offer($('sessions'), id, idOf(recording.stageArn));
     }
   }
+}
+
+// Links to what a participant's recording can be played with: the sessions it was in.
+export function showSessions(element, recording) {
+  const ids = ofParticipant(recording) ? recording.stageSessionIds : [];
+  if ([...element.children].map((link) => link.dataset.session).join() === ids.join()) return;
+  element.replaceChildren(...ids.map((id, i) => {
+    const link = document.createElement('a');
+    link.href = sessionHash(recording.stageArn, id);
+    link.dataset.session = id;
+    link.title = `Session ${id}`;
+    link.textContent = i === 0 ? 'side by side' : `with session ${i + 1}`;
+    return link;
+  }));
+}
+
+function offer(choice, value, label) {
+  if ([...choice.options].some((option) => option.value === value)) return;
+  const option = document.createElement('option');
+  [option.value, option.label] = [value, label];
+  choice.append(option);
 }

@@ -1,11 +1,17 @@
 // The page of recordings: who may see them, which are shown, which one plays.
-// The address says it all: ?channel=<id>&state=<state>#<id of what plays>.
+// The address says it all:
+//
+//   ?kind=<channel or participant>&channel=<id>&stage=<id>&session=<id>&state=<state>
+//   #<id of the recording that plays>, or #<stage id>/<session id> for all of a session
 //
 // Names and messages come from outside; they become text, never markup.
-import { badge, idOf, List, nameOf, say, setTime } from './list.js';
+import { Controls } from './controls.js';
+import { Lanes } from './lanes.js';
+import { badge, idOf, List, nameOf, ofParticipant, say, setTime, showSessions } from './list.js';
 import { Player } from './player.js';
+import { find, findSession, Refusal, signedIn, signIn, signOut } from './service.js';
+import { Session } from './session.js';
 import { canSign } from './sigv4.js';
-import { find, Refusal, signedIn, signIn, signOut } from './service.js';
 import { momentOf } from './words.js';
 
 const $ = (id) => document.getElementById(id);
@@ -13,11 +19,22 @@ const $ = (id) => document.getElementById(id);
 const LOOK_EVERY = 10000; // milliseconds, for what is new
 
 const list = new List();
-const player = new Player();
+const controls = new Controls();
+const player = new Player(() => { if (deck === player) controls.show(); });
+const session = new Session(() => {
+  if (deck !== session) return;
+  controls.show();
+  lanes.show();
+});
+const lanes = new Lanes($('lanes'), session);
+let deck = player; // what plays
+let playing = ''; // the hash of it
+
+const filters = ['kind', 'channel', 'stage', 'session', 'state'];
 
 function filter() {
   const query = new URLSearchParams(location.search);
-  return { channel: query.get('channel'), state: query.get('state') };
+  return Object.fromEntries(filters.map((name) => [name, query.get(name)]));
 }
 
 // Runs a call; what is refused is told.
@@ -61,46 +78,77 @@ function chosen() {
   }
 }
 
+// Resolves to what is known of what was chosen: the recordings of a session, or one.
+function lookUp(id) {
+  return id.includes('/') ? findSession(...id.split('/', 2)) : find(id).then((recording) => [recording]);
+}
+
+function close() {
+  playing = '';
+  player.close();
+  session.close();
+}
+
 async function play() {
   const id = chosen();
   list.mark(id);
-  if (id === player.recording?.id) return;
-  player.close();
+  if (id === playing) return;
+  close();
   $('player').hidden = $('missing').hidden = true;
   document.title = 'Recordings · Anabranch';
   if (!id) return;
   await attempt(async () => {
-    const recording = await find(id).catch((e) => {
+    const found = await lookUp(id).catch((e) => {
       if (e.status !== 404) throw e;
       $('missing').hidden = false;
     });
-    if (!recording) return;
-    if (id !== chosen()) return;
+    if (!found || id !== chosen()) return;
+    playing = id;
+    deck = id.includes('/') ? session : player;
     $('player').hidden = false;
-    tell(recording);
+    $('player').classList.toggle('together', deck === session);
+    controls.work(deck);
     scrollTo(0, 0);
-    player.open(recording, async () => {
-      const now = await find(id);
-      if (id === chosen()) tell(now);
-      return now;
-    });
+    if (deck === session) session.open(found, find);
+    else {
+      player.open(found[0], async () => {
+        const now = await find(id);
+        if (id === playing) tell([now]);
+        return now;
+      });
+    }
+    tell(found);
   });
 }
 
-// Shows what is known of the recording that plays.
-function tell(recording) {
-  const channel = idOf(recording.channelArn);
-  document.title = `${nameOf(recording)}, ${momentOf(Date.parse(recording.startedAt))} · Anabranch`;
-  $('channel').textContent = nameOf(recording);
-  $('channel').href = `recordings?channel=${encodeURIComponent(channel)}`;
-  $('live').href = `watch/${encodeURIComponent(channel)}`;
-  $('live').hidden = recording.state !== 'RECORDING_STARTED';
-  setTime($('began'), recording.startedAt);
-  badge($('state'), recording.state);
-  $('why').hidden = recording.state !== 'RECORDING_ENDED_WITH_FAILURE';
-  $('why').textContent = `This recording could not be completed: ${recording.statusMessage || 'no reason is known'}`;
-  $('line').textContent = `anabranch recording export ${recording.id}`;
-  player.update(recording);
+// Shows what is known of the recordings that play.
+function tell(recordings) {
+  const together = deck === session;
+  const first = recordings.toSorted((a, b) => Date.parse(a.startedAt) - Date.parse(b.startedAt))[0];
+  const [kind, of] = ofParticipant(first) ? ['stage', idOf(first.stageArn)] : ['channel', idOf(first.channelArn)];
+  const name = together ? `Session ${playing.split('/')[1]}` : nameOf(first);
+  document.title = `${name}, ${momentOf(Date.parse(first.startedAt))} · Anabranch`;
+  $('source').textContent = kind === 'stage' ? 'Stage' : 'Channel';
+  $('of-source').textContent = kind === 'stage' ? of : name;
+  $('of-source').href = `recordings?${kind}=${encodeURIComponent(of)}`;
+  $('who').textContent = together ? 'Recordings' : 'Participant';
+  $('participant').textContent = together ? recordings.length : name;
+  $('participant').title = together ? '' : first.participantId ?? '';
+  $('session').textContent = together ? playing.split('/')[1] : '';
+  if (!together) showSessions($('session'), first);
+  for (const part of ['participant', 'session']) $(part).parentElement.hidden = kind !== 'stage';
+  $('live').href = `watch/${encodeURIComponent(of)}`;
+  setTime($('began'), first.startedAt);
+  const failed = recordings.filter(({ state }) => state === 'RECORDING_ENDED_WITH_FAILURE');
+  const goesOn = recordings.find(({ state }) => state === 'RECORDING_STARTED');
+  badge($('state'), (goesOn ?? failed[0] ?? first).state);
+  $('live').hidden = kind === 'stage' || !goesOn;
+  $('why').hidden = failed.length === 0;
+  $('why').textContent = failed.map((r) => `${together ? `The recording of ${nameOf(r)}` : 'This recording'} could not be completed: ${r.statusMessage || 'no reason is known'}`).join(' · ');
+  $('export').hidden = together;
+  $('line').textContent = `anabranch recording export ${first.id}`;
+  if (together) session.update(recordings);
+  else player.update(first);
 }
 
 async function copy() {
@@ -119,7 +167,7 @@ async function copy() {
 function askForKeys(refusal) {
   const wrong = signedIn();
   signOut();
-  player.close();
+  close();
   for (const id of ['player', 'shelf', 'leave']) $(id).hidden = true;
   $('door').hidden = false;
   $('refused').hidden = canSign && !wrong;
@@ -152,10 +200,20 @@ async function enter() {
 
 // --- for as long as the page is open --------------------------------------
 
+// Brings the address in line with the fields; one of them says whose recordings by a
+// name or an id, which may be a channel's or a stage's.
 function setFilter() {
   const wanted = $('of').value.trim();
-  const named = wanted && list.items.find((r) => r.channelName === wanted);
-  const values = { channel: named ? idOf(named.channelArn) : wanted, state: $('in').value };
+  const named = wanted && list.items.find((r) => !ofParticipant(r) && r.channelName === wanted);
+  const id = named ? idOf(named.channelArn) : idOf(wanted);
+  const ofStage = $('kind').value === 'participant' || wanted.includes(':stage/') ||
+    [...$('sources').options].some(({ value, label }) => value === id && label === 'stage');
+  const kind = wanted ? (ofStage ? 'participant' : 'channel') : $('kind').value;
+  const values = {
+    kind, state: $('in').value,
+    channel: kind === 'channel' ? id : '', stage: kind === 'participant' ? id : '',
+    session: kind === 'participant' ? $('of-session').value.trim() : '',
+  };
   const url = new URL(location.href);
   for (const name in values) {
     if (values[name]) url.searchParams.set(name, values[name]);
@@ -163,18 +221,29 @@ function setFilter() {
   }
   if (url.href === location.href) return;
   history.replaceState(null, '', url);
+  showFilter();
   start();
+}
+
+function showFilter() {
+  const { kind, channel, stage, session: of, state } = filter();
+  $('of').value = channel ?? stage ?? '';
+  $('in').value = state ?? '';
+  const told = kind || (channel && 'channel') || ((stage || of) && 'participant');
+  $('kind').value = told || '';
+  $('of-session').value = of ?? '';
+  $('of-session').parentElement.hidden = told !== 'participant';
 }
 
 async function look() {
   if (document.hidden || !$('door').hidden) return;
   await attempt(() => list.refresh());
-  const { recording } = player;
-  if (!recording && chosen() && $('missing').hidden && $('door').hidden) return play(); // what could not be looked up
-  if (recording?.state !== 'RECORDING_STARTED') return;
+  const id = playing;
+  if (!id && chosen() && $('missing').hidden && $('door').hidden) return play(); // what could not be looked up
+  if ($('state').dataset.state !== 'started' || !id) return;
   await attempt(async () => {
-    const now = await find(recording.id);
-    if (now.id === player.recording?.id) tell(now);
+    const now = await lookUp(id);
+    if (id === playing) tell(now);
   });
 }
 
@@ -189,10 +258,9 @@ addEventListener('hashchange', async () => {
   $('play').focus({ preventScroll: true }); // from the list to what was asked for
 });
 
-window.anabranch = player;
+window.anabranch = { get deck() { return deck; } };
 
-$('of').value = filter().channel ?? '';
-$('in').value = filter().state ?? '';
+showFilter();
 await start();
 if ($('door').hidden) play();
 for (;;) {

@@ -81,6 +81,16 @@ export async function find(id) {
   return (await get(`recordings/${id}`)).recording;
 }
 
+const MANY = 100; // recordings of a session at most
+
+// Resolves to the recordings of a stage's session.
+export async function findSession(stage, session) {
+  if (!/^[a-zA-Z0-9-]{1,64}$/.test(stage) || !/^st-[a-zA-Z0-9]{13}$/.test(session)) throw new Refusal(404, 'ResourceNotFoundException');
+  const { recordings } = await list({ stage, session, maxResults: String(MANY) });
+  if (recordings.length === 0) throw new Refusal(404, 'ResourceNotFoundException');
+  return recordings;
+}
+
 // Where a recording's media is on this page's own origin: the URL that the API
 // tells has the server's public address, and a proxy may have put the page
 // somewhere else.

@@ -43,15 +43,11 @@ export class TimeBar {
 
   get #length() { return this.#timeline?.duration ?? 0; }
 
-  // Shows a place in a timeline. buffered are the TimeRanges of the video.
-  show(timeline, position, buffered) {
+  // Shows a place in a timeline, which is loaded from there to another.
+  show(timeline, position, loaded) {
     this.#position = position;
     if (timeline !== this.#timeline) this.#draw(timeline);
-    let end = position;
-    for (let i = 0; i < buffered.length; i++) {
-      if (buffered.start(i) <= position + 0.5) end = Math.max(end, buffered.end(i));
-    }
-    this.#place(this.#parts.buffered, 'width', end);
+    this.#place(this.#parts.buffered, 'width', Math.max(position, loaded));
     this.#place(this.#parts.played, 'width', this.#drag ?? position);
     this.#place(this.#parts.knob, 'left', this.#drag ?? position);
     const aria = {
@@ -124,14 +120,23 @@ export class TimeBar {
 export class PartList {
   #root;
   #seek;
-  #told = '';
+  #timeline = null;
+  #told = null;
 
   constructor(root, seek) {
     this.#root = root;
     this.#seek = seek;
   }
 
-  show({ parts, joins }) {
+  // Shows the parts of a timeline, and which of them has a place.
+  show(timeline, position) {
+    if (timeline !== this.#timeline) this.#draw(timeline);
+    this.#timeline = timeline;
+    const current = timeline.parts.length && timeline.partAt(position);
+    [...this.#root.children].forEach((row, i) => row.querySelector('button').setAttribute('aria-current', i === current));
+  }
+
+  #draw({ parts, joins }) {
     const told = parts.map((p) => [timeOf(p.from), clockOf(p.end - p.start)]);
     if (told.join() === this.#told) return;
     this.#told = told.join();
@@ -159,9 +164,5 @@ export class PartList {
     const focused = [...this.#root.querySelectorAll('button')].indexOf(document.activeElement);
     this.#root.replaceChildren(...rows);
     if (focused >= 0) rows[focused]?.querySelector('button').focus();
-  }
-
-  mark(current) {
-    [...this.#root.children].forEach((row, i) => row.querySelector('button').setAttribute('aria-current', i === current));
   }
 }

@@ -26,9 +26,9 @@ export const momentOf = (date) => (Number.isNaN(date) ? '–' : moment.format(da
 // Such as 2026-03-01 10:00:07 UTC.
 export const utcOf = (date) => (Number.isNaN(date) ? '' : new Date(date).toISOString().replace('T', ' ').replace(/\.\d+Z/, ' UTC'));
 
-// What there is to say about a join.
-export function tellJoin({ left, back }) {
+// What there is to say about a join, of whom where there are several.
+export function tellJoin({ who, left, back }) {
   const away = (back - left) / 1000;
   if (Number.isNaN(away)) return 'a join, at unknown times';
-  return `left at ${timeOf(left)}, back ${away < 0.5 ? 'at once' : `${lengthOf(away)} later`}`;
+  return `${who ? `${who} ` : ''}left at ${timeOf(left)}, back ${away < 0.5 ? 'at once' : `${lengthOf(away)} later`}`;
 }
