@@ -14,7 +14,9 @@
 //
 // In stages publishers and subscribers are pion's, GStreamer's, aiortc's and
 // Chromium's. Every packet that a subscriber of pion's gets is compared with what
-// was sent, byte by byte.
+// was sent, byte by byte. What participants are recorded from tells its own time: each
+// picture has its number in it, and sound beeps at known ones, so that recordings are
+// measured, picture by picture, by what decodes from them.
 //
 // Servers transcode where a test is about that. A machine may be too slow for it,
 // and then the server tells of gaps: that is no fault. Where nothing may be
@@ -36,7 +38,11 @@
 //	INPUT       the inputs to try, by a part of their names; all when not set
 //	SOAK        how long to watch one stream; a minute and a bit when not set
 //	KILLS       how often each server of TestKill is killed, and the ffmpeg of that
-//	            of TestLadderChaos; 4 times when not set
+//	            of TestLadderChaos, 4 times when not set; and that of
+//	            TestStageRecordingKill, twice when not set
+//	CHROMIUM_STAY
+//	            how long the browser of TestStageRecordingChromium publishes; 10 s
+//	            when not set
 //	SEED        the first of these tests' seeds; another each time when not set
 //	BENCHTIME   how long a benchmark measures
 package e2e

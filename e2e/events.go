@@ -21,7 +21,7 @@ func (c *channel) stored() []event {
 	return c.server.stored(*c.Arn)
 }
 
-// stored are all events of a resource, oldest first. The server is stopped:
+// stored are all events of a resource, or of all for "%", oldest first. The server is stopped:
 // what counts is what would be there after a restart.
 func (s *server) stored(arn string) (all []event) {
 	t := s.t
@@ -35,7 +35,7 @@ func (s *server) stored(arn string) (all []event) {
 	}
 	defer db.Close()
 	rows, err := db.QueryContext(t.Context(),
-		"SELECT name, COALESCE(stream_id, ''), detail FROM events WHERE resource_arn = ? ORDER BY seq", arn)
+		"SELECT name, COALESCE(stream_id, ''), detail FROM events WHERE resource_arn LIKE ? ORDER BY seq", arn)
 	if err != nil {
 		t.Fatal(err)
 	}

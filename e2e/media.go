@@ -15,7 +15,7 @@ func decode(t testing.TB, path string) (frames int) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-v", "warning", "-xerror",
-		"-progress", "pipe:1", "-i", path, "-map", "0:v", "-map", "0:a?", "-fps_mode", "passthrough", "-f", "null", "-")
+		"-progress", "pipe:1", "-i", path, "-map", "0:v", "-map", "0:a?", "-fps_mode", "passthrough", "-enc_time_base:v", "-1", "-f", "null", "-")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
 		t.Errorf("ffmpeg decodes %s: %v\n%s", path, err, stderr.Bytes())

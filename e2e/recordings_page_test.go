@@ -22,9 +22,11 @@ type shelf struct{ *chromium }
 
 // shelved is what it shows.
 type shelved struct {
+	Address   string
 	Marked    bool // the page is the one that was opened
 	Door      bool // it wants an access key
 	Refused   string
+	Missing   bool // what the address names is not there
 	Status    string
 	Rows      [][]string // what each row of the list says
 	State     string     // of the recording that plays
@@ -41,7 +43,13 @@ type shelved struct {
 	Duration  float64 // of the recording in seconds
 	Ended     bool    // nothing will be added
 	KeptKeys  int     // entries in the browser's storage
-	Longest   float64 // seconds without a new position, when it was watched
+	Position  float64 // on the time bar, in seconds
+	Tiles     []shelfTile
+	Lanes     []shelfLane
+	Shots     []shelfShot          // when they were asked for
+	Clocks    []map[string]float64 // of tiles, by name: dates in milliseconds
+	Wide      bool                 // it is wider than the window
+	Longest   float64              // seconds without a new position, when it was watched
 	Errors    []string
 	Problems  []string
 }
@@ -91,8 +99,11 @@ func (b shelf) signIn(id, secret string) shelved {
 func (b shelf) picture(name string) {
 	b.t.Helper()
 	for device, size := range map[string][2]int{"desk": {1280, 900}, "phone": {390, 844}} {
-		b.do("picture", "file", filepath.Join(b.files, fmt.Sprintf("%s-%s-%s.png", b.t.Name(), name, device)),
+		now := b.do("picture", "file", filepath.Join(b.files, fmt.Sprintf("%s-%s-%s.png", b.t.Name(), name, device)),
 			"width", size[0], "height", size[1])
+		if now.Wide {
+			b.t.Errorf("%s is too wide for a %s", name, device)
+		}
 	}
 }
 

@@ -76,13 +76,26 @@ type span struct{ at, lasts int64 }
 type shown struct {
 	span
 	key    bool
-	number int // modulo 1<<bars
+	number int // modulo 1<<bars; a shot's code where it is no reel's; -1 where none is told
 }
 
 const ticks = 90000
 
-// look reads what a file shows. ffmpeg must not complain of it.
+// look reads what a file shows of a reel. ffmpeg must not complain of it.
 func look(t testing.TB, path string) (s sight) {
+	t.Helper()
+	s = probe(t, path)
+	if len(s.pictures) > 0 {
+		s.readNumbers(t, path)
+	}
+	if len(s.sound) > 0 {
+		s.hear(t, path)
+	}
+	return s
+}
+
+// probe reads what a file has. ffprobe must not complain of it.
+func probe(t testing.TB, path string) (s sight) {
 	t.Helper()
 	var told struct {
 		Packets []struct {
@@ -120,12 +133,6 @@ func look(t testing.TB, path string) (s sight) {
 		}
 	}
 	slices.SortFunc(s.pictures, func(a, b shown) int { return int(a.at - b.at) })
-	if len(s.pictures) > 0 {
-		s.readNumbers(t, path)
-	}
-	if len(s.sound) > 0 {
-		s.hear(t, path)
-	}
 	return s
 }
 

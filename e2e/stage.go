@@ -41,6 +41,9 @@ func (s *server) newRoom() *room {
 	return &room{made.Stage, s}
 }
 
+// roomOf is a stage that somebody else has made.
+func (s *server) roomOf(arn string) *room { return &room{&types.Stage{Arn: &arn}, s} }
+
 // id is the last part of the stage's ARN.
 func (r *room) id() string {
 	_, id, _ := strings.Cut(*r.Arn, "/")
@@ -235,5 +238,5 @@ func (g *guest) subscribeURL(from *guest) string { return g.room.whip() + "/subs
 
 // in is the server in a test that is not the one which started it.
 func (s *server) in(t testing.TB) *server {
-	return &server{t: t, dir: s.dir, at: s.at, cmd: s.cmd}
+	return &server{t: t, dir: s.dir, at: s.at, cmd: s.cmd, storage: s.storage, bucket: s.bucket}
 }

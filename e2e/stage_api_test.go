@@ -166,9 +166,6 @@ func stageOperationsNotThere(t *testing.T, s *server, stage *string) {
 	}
 }
 
-// roomOf is a stage that somebody else has made.
-func (s *server) roomOf(arn string) *room { return &room{&types.Stage{Arn: &arn}, s} }
-
 // waitSession waits until a session runs on a stage.
 func (s *server) waitSession(stage *string) (session string) {
 	s.t.Helper()

@@ -105,7 +105,11 @@ func loseEach(n uint16) func(*rtp.Header) bool {
 func stageSimulcast(t *testing.T, s *server) {
 	r := s.newRoom()
 	ana, ben := r.guest(), r.guest()
-	layers := []scene{{640, 360, 500_000, false}, {320, 180, 200_000, true}, {160, 90, 80_000, true}}
+	layers := []scene{
+		{width: 640, height: 360, bitrate: 500_000},
+		{width: 320, height: 180, bitrate: 200_000, silent: true},
+		{width: 160, height: 90, bitrate: 80_000, silent: true},
+	}
 	out := ana.publish(scene{}, peerOptions{layers: layers})
 	for _, rid := range rids {
 		if !strings.Contains(out.answer.body, "a=rid:"+rid+" recv") {
@@ -270,7 +274,7 @@ func stageLimits(t *testing.T, s *server) {
 	})
 
 	large := r.guest()
-	out, err := large.tryPublish(scene{1920, 1080, 400_000, true}, 1, peerOptions{})
+	out, err := large.tryPublish(scene{width: 1920, height: 1080, bitrate: 400_000, silent: true}, 1, peerOptions{})
 	if err == nil {
 		out.waitGone(15 * time.Second)
 	}

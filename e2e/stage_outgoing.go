@@ -31,10 +31,17 @@ type outgoingLayer struct {
 	video *webrtc.TrackLocalStaticRTP
 	audio *webrtc.TrackLocalStaticRTP
 
+	next  atomic.Pointer[tape] // to go over to, nil before
+	muted sync.Map             // kinds that are not sent
+
 	// mu guards what has been sent.
-	mu   sync.Mutex
-	sent map[string][]sentPacket // by kind
+	mu    sync.Mutex
+	sent  map[string][]sentPacket // by kind
+	began time.Time               // when stamps were firstStamp
 }
+
+// Numbers and stamps wrap soon.
+const firstSeq, firstStamp = 65_400, 1<<32 - 90_000
 
 // sentPacket is a packet that was sent, or sent on by the server.
 type sentPacket struct {
@@ -63,6 +70,7 @@ func (g *guest) publish(f scene, options ...peerOptions) *outgoing {
 // tryPublish publishes at a speed; below 1 it is slow motion: the same stamps,
 // later.
 func (g *guest) tryPublish(f scene, speed float64, o peerOptions) (*outgoing, error) {
+	o.lean = o.lean || f.beats // reports by itself
 	p, err := g.newPeer(o)
 	if err != nil {
 		return nil, err
@@ -88,11 +96,26 @@ func (g *guest) tryPublish(f scene, speed float64, o peerOptions) (*outgoing, er
 	if err := p.waitConnected(); err != nil {
 		return nil, err
 	}
+	if f.beats && !o.deaf {
+		ended.Go(func() { out.report(sending) })
+	}
 	for _, l := range out.layers {
 		extensions := out.extensions(l.rid)
 		ended.Go(func() { l.send(sending, speed, extensions) })
 	}
 	return out, nil
+}
+
+// publishAll begins to publish a scene as each of the guests.
+func publishAll(f scene, guests []*guest) (all []*outgoing, err error) {
+	for _, g := range guests {
+		out, err := g.tryPublish(f, 1, peerOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("publish: %w", err)
+		}
+		all = append(all, out)
+	}
+	return all, nil
 }
 
 // rids are names of layers.
@@ -186,24 +209,34 @@ func (out *outgoing) listen(sender *webrtc.RTPSender) {
 }
 
 // send plays the tape until ctx ends. Where the machine is late, all that
-// follows is.
+// follows is, unless the tape has beats: that keeps its time, and what is late
+// comes at once.
 func (l *outgoingLayer) send(ctx context.Context, speed float64, extensions map[uint8]string) {
-	// Numbers and stamps wrap soon.
-	const firstSeq, firstStamp = 65_400, 1<<32 - 90_000
 	began := time.Now()
+	l.mu.Lock()
+	l.began = began
+	l.mu.Unlock()
 	due := time.NewTimer(0)
 	defer due.Stop()
-	for past := time.Duration(0); ; past += l.tape.lasts {
-		for _, p := range l.tape.packets {
+	now := l.tape
+	for past := time.Duration(0); ; past += now.lasts {
+		for i := 0; i < len(now.packets); i++ {
+			p := now.packets[i]
+			// Where pictures and sounds begin at once.
+			if next := l.next.Load(); next != nil && p.at%(100*time.Millisecond) == 0 && (i == 0 || now.packets[i-1].at < p.at) {
+				l.next.Store(nil)
+				past, now, i = past+p.at, next, 0
+				p = now.packets[0]
+			}
 			track, clock := l.video, int64(90_000)
 			if p.kind == "audio" {
 				track, clock = l.audio, 48_000
 			}
-			if track == nil {
+			if _, muted := l.muted.Load(p.kind); track == nil || muted {
 				continue
 			}
 			at := began.Add(time.Duration(float64(past+p.at) / speed))
-			if late := time.Since(at); late > 50*time.Millisecond {
+			if late := time.Since(at); late > 50*time.Millisecond && !l.tape.beats {
 				began = began.Add(late)
 			}
 			if wait := time.Until(at); wait > 0 {
@@ -221,6 +254,49 @@ func (l *outgoingLayer) send(ctx context.Context, speed float64, extensions map[
 		}
 	}
 }
+
+// report tells the server each second of what time the stamps are (RFC 3550
+// §6.4.1), as exactly as encoders know, whose packets may be late.
+func (out *outgoing) report(ctx context.Context) {
+	const toNTP = 2_208_988_800 // seconds from 1900 to 1970
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		l := out.layers[0]
+		l.mu.Lock()
+		began, now := l.began, time.Now()
+		l.mu.Unlock()
+		ntp := uint64(now.Unix()+toNTP)<<32 | uint64(now.Nanosecond())<<32/uint64(time.Second)
+		for _, sender := range out.GetSenders() {
+			track := sender.Track()
+			if track == nil || began.IsZero() {
+				continue // it is closed, or has not begun
+			}
+			clock := map[webrtc.RTPCodecType]int64{webrtc.RTPCodecTypeVideo: 90_000, webrtc.RTPCodecTypeAudio: 48_000}[track.Kind()]
+			stamp := uint32(firstStamp + int64(now.Sub(began))*clock/int64(time.Second))
+			out.WriteRTCP([]rtcp.Packet{&rtcp.SenderReport{SSRC: uint32(sender.GetParameters().Encodings[0].SSRC), NTPTime: ntp, RTPTime: stamp}})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// change goes over to another scene, at its beginning. Numbers and stamps go on.
+func (out *outgoing) change(f scene) {
+	out.t.Helper()
+	t, err := f.tape()
+	if err != nil {
+		out.t.Fatal(err)
+	}
+	out.layers[0].next.Store(t)
+}
+
+// mute sends nothing of a kind until it is unmuted; stamps go on.
+func (out *outgoing) mute(kind string)   { out.layers[0].muted.Store(kind, true) }
+func (out *outgoing) unmute(kind string) { out.layers[0].muted.Delete(kind) }
 
 func (l *outgoingLayer) write(track *webrtc.TrackLocalStaticRTP, p tapePacket, stamp uint32, firstSeq int64, extensions map[uint8]string) {
 	l.mu.Lock()

@@ -47,6 +47,7 @@ type peerOptions struct {
 	tapped   bool                   // keeps what it sends
 	mildly   bool                   // posts its offer before it has candidates
 	defaults bool                   // offers every codec that pion knows
+	relay    *badNetwork            // the way its packets take
 }
 
 func (o peerOptions) wants() []string {
@@ -187,7 +188,11 @@ func (p *peer) negotiate(address string, o peerOptions) error {
 	if p.answer, err = p.guest.offer(address, offer.SDP); err != nil {
 		return err
 	}
-	return p.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: p.answer.body})
+	answer := p.answer.body
+	if o.relay != nil {
+		answer = o.relay.instead(answer)
+	}
+	return p.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
 }
 
 // waitConnected waits until media can flow.

@@ -24,6 +24,7 @@ import (
 type tape struct {
 	packets []tapePacket // of both kinds, in the order of their time
 	lasts   time.Duration
+	beats   bool
 }
 
 // tapePacket is what a packet has of the media itself.
@@ -40,6 +41,10 @@ type scene struct {
 	width, height int
 	bitrate       int // of the video, bit/s; 0 for sound alone
 	silent        bool
+	// beats numbers the pictures from 0, as a shot's of the piece (see shot), and
+	// has a beep amid each second, with picture 15 of it, instead of noise.
+	beats bool
+	piece int
 }
 
 const (
@@ -69,12 +74,11 @@ func (f scene) encode() (*tape, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	all := &tape{lasts: tapeLasts}
+	all := &tape{lasts: tapeLasts, beats: f.beats}
 	seconds := strconv.Itoa(int(tapeLasts.Seconds()))
 	if f.bitrate > 0 {
 		rate := strconv.Itoa(f.bitrate)
-		stream, err := ffmpegOutput(dir+"/video.h264", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%dx%d:rate=%d", f.width, f.height, tapeRate), "-t", seconds,
-			"-vf", "noise=alls=12:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-threads", "1",
+		stream, err := ffmpegOutput(dir+"/video.h264", "-f", "lavfi", "-i", f.picture(), "-t", seconds, "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-threads", "1",
 			"-b:v", rate, "-maxrate", rate, "-bufsize", rate, "-g", strconv.Itoa(tapeRate), "-keyint_min", strconv.Itoa(tapeRate), "-sc_threshold", "0",
 			"-x264-params", "aud=1:nal-hrd=vbr", "-f", "h264")
 		if err != nil {
@@ -83,7 +87,7 @@ func (f scene) encode() (*tape, error) {
 		all.addVideo(stream)
 	}
 	if !f.silent {
-		stream, err := ffmpegOutput(dir+"/audio.ogg", "-f", "lavfi", "-i", "anoisesrc=color=pink:amplitude=0.2:sample_rate=48000", "-t", seconds, "-ac", "2",
+		stream, err := ffmpegOutput(dir+"/audio.ogg", "-f", "lavfi", "-i", f.sound(), "-t", seconds, "-ac", "2",
 			"-c:a", "libopus", "-b:a", "32k", "-frame_duration", "20", "-page_duration", "20000", "-f", "ogg")
 		if err != nil {
 			return nil, err
@@ -94,6 +98,22 @@ func (f scene) encode() (*tape, error) {
 	}
 	slices.SortStableFunc(all.packets, func(a, b tapePacket) int { return int(a.at - b.at) })
 	return all, nil
+}
+
+// picture and sound are sources of ffmpeg's.
+func (f scene) picture() string {
+	source := fmt.Sprintf("testsrc2=size=%dx%d:rate=%d,noise=alls=12:allf=t", f.width, f.height, tapeRate)
+	if !f.beats {
+		return source
+	}
+	return source + "[picture];" + shotBlocks(f.piece, f.width, f.height) + "[shot];[picture][shot]overlay"
+}
+
+func (f scene) sound() string {
+	if !f.beats {
+		return "anoisesrc=color=pink:amplitude=0.2:sample_rate=48000"
+	}
+	return "aevalsrc='0.002*random(0)+if(lt(mod(t+0.5,1),0.06),0.5*sin(2*PI*1000*t),0)':sample_rate=48000"
 }
 
 func ffmpegOutput(path string, args ...string) ([]byte, error) {

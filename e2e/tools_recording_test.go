@@ -17,41 +17,10 @@ import (
 	"anabranch/e2e/hls"
 )
 
-// shot names a picture: the piece of the recording it belongs to, and its
-// number there. The picture tells it itself, in blocks of black and white along
-// its top: twelve in a row that spell the shot, and a row of their opposites.
-type shot struct{ piece, number int }
-
-const (
-	shotRate    = 30 // pictures a second
-	shotColumns = 12
-	shotNumbers = 1 << 9 // of a piece, at most
-)
-
-func (s shot) String() string { return fmt.Sprintf("%d/%d", s.piece, s.number) }
-
-// shotOf reads the luma of the blocks, from left to right. It is false when
-// they do not tell.
-func shotOf(blocks []byte) (shot, bool) {
-	code := 0
-	for i, b := range blocks[:shotColumns] {
-		if (b > 127) == (blocks[shotColumns+i] > 127) {
-			return shot{}, false
-		}
-		code <<= 1
-		if b > 127 {
-			code++
-		}
-	}
-	return shot{code / shotNumbers, code % shotNumbers}, true
-}
-
 // publishShots publishes a piece with the options of an encoder.
 func publishShots(t testing.TB, url string, piece int, encoder string) *publisher {
 	t.Helper()
-	source := fmt.Sprintf("testsrc2=size=320x180:rate=%[1]d[picture];"+
-		"color=size=%[2]dx2:rate=%[1]d,format=gray,geq=lum='16+219*abs(mod(floor((N+%[3]d)/pow(2,%[2]d-1-X)),2)-Y)',scale=320:40:flags=neighbor[shot];"+
-		"[picture][shot]overlay,format=yuv420p", shotRate, shotColumns, piece*shotNumbers)
+	source := fmt.Sprintf("testsrc2=size=320x180:rate=%d[picture];%s[shot];[picture][shot]overlay,format=yuv420p", shotRate, shotBlocks(piece, 320, 180))
 	args := []string{"-re", "-f", "lavfi", "-i", source, "-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
 		"-c:v", "libx264", "-threads", "1", "-b:v", "300k", "-maxrate", "300k", "-bufsize", "300k", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "64k"}
 	return publishArguments(t, url, append(args, strings.Fields(encoder)...))

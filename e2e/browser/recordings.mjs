@@ -15,6 +15,7 @@
 //   {"do": "select", "selector": …, "text": …}    an option, by its value
 //   {"do": "refuse"}                              the next request for media, with 403
 //   {"do": "watch", "seconds": …}                 for so long, how the picture moves
+//   {"do": "shots", "seconds": …}                 for so long, which pictures the tiles of a session show when
 //   {"do": "picture", "file": …, "width": …, "height": …}
 //   {"do": "look"}
 //
@@ -72,6 +73,43 @@ const commands = {
     }
     return { longest: longest / 1000 };
   }, 1000 * seconds),
+  // Pictures tell what they are in two rows of twelve blocks, the second of which
+  // has the opposites of the first. Times are in milliseconds: at, when it was on the
+  // screen; told, its date by the recording. clocks are the dates that the tiles were
+  // at, 20 times a second.
+  shots: ({ seconds }) => page.evaluate(async (milliseconds) => {
+    const { deck } = window.anabranch;
+    const [columns, rows] = [12, 9];
+    const canvas = Object.assign(document.createElement('canvas'), { width: columns, height: rows });
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    context.imageSmoothingEnabled = false;
+    const codeOf = (video) => {
+      context.drawImage(video, 0, 0, columns, rows);
+      const { data } = context.getImageData(0, 0, columns, 2);
+      const bits = Array.from({ length: 2 * columns }, (_, i) => data[4 * i] > 127);
+      const good = bits.slice(0, columns).every((bit, i) => bit !== bits[columns + i]);
+      return good ? bits.slice(0, columns).reduce((code, bit) => 2 * code + bit, 0) : -1;
+    };
+    const [shots, clocks] = [[], []];
+    let over = false;
+    const dates = () => Object.fromEntries([...document.querySelectorAll('.tile:not(.absent)')].map((tile) =>
+      [tile.querySelector('.who').textContent, deck.timelineOf(tile.dataset.recording).dateAt(tile.querySelector('video').currentTime)]));
+    const reading = setInterval(() => clocks.push(dates()), 50);
+    for (const tile of document.querySelectorAll('.tile')) {
+      const video = tile.querySelector('video');
+      const look = (_now, { expectedDisplayTime: at, mediaTime }) => {
+        if (over) return;
+        const told = deck.timelineOf(tile.dataset.recording).dateAt(mediaTime);
+        if (!video.paused) shots.push({ name: tile.querySelector('.who').textContent, code: codeOf(video), at, told });
+        video.requestVideoFrameCallback(look);
+      };
+      video.requestVideoFrameCallback(look);
+    }
+    await new Promise((done) => setTimeout(done, milliseconds));
+    over = true;
+    clearInterval(reading);
+    return { shots, clocks };
+  }, 1000 * seconds),
   async picture({ file, width, height }) {
     const size = page.viewportSize();
     await page.setViewportSize({ width, height });
@@ -85,11 +123,14 @@ const look = () => page.evaluate(() => {
   const $ = (id) => document.getElementById(id);
   const shown = (id) => ($(id).checkVisibility() ? $(id).textContent : '');
   const { left, width } = $('bar').getBoundingClientRect();
-  const { timeline, errors } = window.anabranch ?? {};
+  const { deck } = window.anabranch ?? {};
+  const part = (element, selector) => [...element.querySelectorAll(selector)].map((e) => e.getBoundingClientRect());
   return {
+    address: location.href,
     marked: window.mark === true,
     door: $('door').checkVisibility(),
     refused: shown('refused'),
+    missing: shown('missing') !== '',
     status: shown('status'),
     rows: [...$('list').children].map((row) => [...row.querySelectorAll('a > *')].filter((e) => e.checkVisibility()).map((e) => e.textContent)),
     state: shown('state'),
@@ -105,17 +146,32 @@ const look = () => page.evaluate(() => {
     qualities: $('quality').checkVisibility() ? [...$('quality').options].map((option) => option.text) : [],
     height: $('video').videoHeight,
     time: $('video').currentTime,
-    paused: $('video').paused,
-    duration: timeline?.duration ?? 0,
-    ended: timeline?.ended ?? false,
+    paused: deck?.paused ?? true,
+    position: deck?.position ?? 0,
+    duration: deck?.timeline.duration ?? 0,
+    ended: deck?.timeline.ended ?? false,
+    tiles: [...document.querySelectorAll('.tile')].map((tile) => {
+      const { currentTime, paused } = tile.querySelector('video');
+      return { name: tile.querySelector('.who').textContent, curtain: tile.querySelector('.curtain').textContent, time: currentTime, paused };
+    }),
+    lanes: [...document.querySelectorAll('#lanes li')].map((lane) => {
+      const [{ left: from, width: all }] = part(lane, '.bars');
+      return {
+        name: lane.querySelector('.who').textContent,
+        shown: lane.querySelector('.who').getAttribute('aria-pressed') === 'true',
+        there: part(lane, '.there').map((box) => [(box.left - from) / all, (box.right - from) / all]),
+        joins: part(lane, '.join').map((box) => ((box.left + box.right) / 2 - from) / all),
+      };
+    }),
+    wide: document.documentElement.scrollWidth > innerWidth,
     keptKeys: sessionStorage.length + localStorage.length,
-    errors: (errors ?? []).filter((e) => e.fatal).map((e) => e.details),
+    errors: (deck?.errors ?? []).filter((e) => e.fatal).map((e) => e.details),
   };
 });
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { do: name, ...given } = JSON.parse(line);
   const found = await commands[name](given);
-  console.log(JSON.stringify({ ...await look(), ...(name === 'watch' ? found : {}), problems }));
+  console.log(JSON.stringify({ ...await look(), ...(name === 'watch' || name === 'shots' ? found : {}), problems }));
 }
 await browser.close();
