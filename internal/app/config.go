@@ -55,7 +55,7 @@ type Config struct {
 	GeoDB          string   `name:"geo-db" placeholder:"FILE" help:"MaxMind DB file that tells countries, for playback restriction policies. Without one every viewer's country is unknown, and allowed."`
 	TrustedProxies Networks `name:"trusted-proxies" placeholder:"CIDR,..." help:"Networks of the proxies whose X-Forwarded-For tells where a viewer is."`
 
-	FFmpeg            string `name:"ffmpeg" default:"ffmpeg" help:"Program that transcodes and makes thumbnails: a path, or a name in $PATH."`
+	FFmpeg            string `name:"ffmpeg" default:"ffmpeg" help:"Program that transcodes, makes thumbnails, and the sound of participants' recordings: a path, or a name in $PATH."`
 	TranscodeEncoder  string `name:"transcode-encoder" default:"libx264:veryfast" help:"H.264 encoder of ffmpeg, with a preset behind a colon: libx264:veryfast, h264_nvenc:p4, h264_vaapi and the like."`
 	TranscodeCapacity int    `name:"transcode-capacity" default:"-1" placeholder:"STREAMS" help:"How many streams may be transcoded at once; 0: none, every channel delivers its source alone. As many as the processors can bear when not given."`
 	TranscodeOverflow string `name:"transcode-overflow" enum:"source,refuse" default:"source" help:"What becomes of a stream that is one too many to transcode: source delivers it as it is, refuse ends it."`
