@@ -271,11 +271,7 @@ func (c *cutters) Record(st *resource.Stage, storage *resource.StorageConfigurat
 	c.h.counted[who.ID]++
 	c.h.names[s.ID] = who.ID + strconv.Itoa(c.h.counted[who.ID])
 	c.h.mu.Unlock()
-	begin, ok := c.recorder.ParticipantPosition(st.ARN, who.ID)
-	if !ok {
-		begin = packager.Origin
-	}
-	cut := &cutter{take: c.recorder.Begin(s), now: begin, params: plain.description(c.h.T).Params}
+	cut := &cutter{take: c.recorder.Begin(s), now: packager.Origin, params: plain.description(c.h.T).Params}
 	c.lobby.records(src, cut)
 	return func() {
 		cut.mu.Lock()
@@ -310,7 +306,7 @@ func (c *cutter) write() {
 	key := c.n%3 == 0
 	part := &packager.Chunk{
 		Params: c.params, Start: c.now, Duration: third, Time: time.Now().UTC(), Segment: key, SegmentEnd: c.n%3 == 2, Independent: key,
-		Discontinuity: c.n == 0 && c.now != packager.Origin,
+		Discontinuity: c.n == 0,
 	}
 	for i := range media.Ticks(10) {
 		dts := c.now + i*third/10

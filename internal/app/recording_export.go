@@ -136,9 +136,9 @@ func joined(sizes []size) string {
 // coding are ffmpeg's options for the pictures.
 func (x *export) coding() []string {
 	switch {
-	case len(x.sizes) < 2:
+	case len(x.makes) < 2:
 		return []string{"-c", "copy"}
-	case !x.oneSize:
+	case len(x.sizes) < 2 || !x.oneSize:
 		return []string{"-c", "copy", "-tag:v", "avc3"}
 	}
 	largest := slices.MaxFunc(x.sizes, func(a, b size) int { return cmp.Compare(a.area(), b.area()) })

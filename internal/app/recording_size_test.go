@@ -121,3 +121,38 @@ func TestExportSizes(t *testing.T) {
 		}
 	}
 }
+
+// Pictures may become others without becoming larger: an encoder that comes back as
+// another one. Only in "avc3" may parameter sets change amid the samples.
+func TestExportOtherPictures(t *testing.T) {
+	s := newShelfServer(t)
+	s.content = map[string]string{
+		"master.m3u8": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhigh/playlist.m3u8\n",
+		"high/playlist.m3u8": "#EXTM3U\n#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXTINF:2,\n0.mp4\n" +
+			"#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init-1.mp4\"\n#EXTINF:2,\n1.mp4\n",
+	}
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for other, want := range map[bool]string{false: "avc1", true: "avc3"} {
+		for i := range 2 {
+			header, object := stretch(t, time.Duration(i)*2*time.Second, "testsrc2=s=160x90")
+			if i == 1 && other {
+				sps := []byte(header)
+				sps[strings.Index(header, "avcC")+4+8+3]++ // its level (ISO 14496-15 §5.3.3.1.2)
+				header = string(sps)
+			}
+			s.content[fmt.Sprintf("high/init-%d.mp4", i)], s.content[fmt.Sprintf("high/%d.mp4", i)] = header, object
+		}
+		out := filepath.Join(t.TempDir(), "x.mp4")
+		if _, err := printed(t, func() error {
+			return s.export(t.Context(), "exec "+ffmpeg+` "$@"`, RecordingExport{ID: recordingID, Output: out})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(tool(t, "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "stream=codec_tag_string", "-of", "csv=p=0", out)); got != want {
+			t.Errorf("other pictures %v: the stream is %s, want %s", other, got, want)
+		}
+	}
+}

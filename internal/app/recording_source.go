@@ -33,7 +33,8 @@ type export struct {
 	absent    float64   // seconds of total that lie in holes
 	// What a participant sent and did not arrive, in seconds.
 	lostSound, lostPictures float64
-	sizes                   []size // of the pictures, each once, in their order; nil where one initialization segment is all
+	sizes                   []size   // of the pictures, each once, in their order; nil where one initialization segment is all
+	makes                   []string // their parameter sets, likewise
 }
 
 // size is that of pictures, in pixels.
@@ -172,30 +173,38 @@ func (x *export) measure(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
-		s, err := sizeOf(text)
+		s, made, err := picturesOf(text)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		if s.height > 0 && !slices.Contains(x.sizes, s) {
 			x.sizes = append(x.sizes, s)
 		}
+		if made != "" && !slices.Contains(x.makes, made) {
+			x.makes = append(x.makes, made)
+		}
 	}
 	return nil
 }
 
-// sizeOf is the size of the pictures that an initialization segment tells of; 0 of
-// sound alone.
-func sizeOf(header []byte) (s size, err error) {
+// picturesOf is the size of the pictures that an initialization segment tells of, and
+// their parameter sets; zero of sound alone.
+func picturesOf(header []byte) (s size, made string, err error) {
 	file, err := mp4.DecodeFile(bytes.NewReader(header))
 	if err != nil || file.Init == nil || file.Init.Moov == nil {
-		return s, errors.New("it is no initialization segment")
+		return s, "", errors.New("it is no initialization segment")
 	}
 	for _, track := range file.Init.Moov.Traks {
 		if track.Tkhd != nil {
 			s = size{max(s.width, int(track.Tkhd.Width>>16)), max(s.height, int(track.Tkhd.Height>>16))}
 		}
+		if m := track.Mdia; m != nil && m.Minf != nil && m.Minf.Stbl != nil && m.Minf.Stbl.Stsd != nil {
+			if avc := m.Minf.Stbl.Stsd.AvcX; avc != nil && avc.AvcC != nil {
+				made = fmt.Sprintf("%x %x", avc.AvcC.SPSnalus, avc.AvcC.PPSnalus)
+			}
+		}
 	}
-	return s, nil
+	return s, made, nil
 }
 
 var objectName = regexp.MustCompile(`^[\w-]+\.(ts|mp4)$`)

@@ -82,20 +82,23 @@ func (c *capture) run(ctx context.Context) {
 	go func() {
 		defer close(read)
 		defer close(frames)
+		defer caught(c.log)
 		for {
 			f, err := c.reader.Next(ctx)
 			if err != nil {
 				return
 			}
-			select {
-			case frames <- f:
-			case <-ctx.Done():
-				return
-			}
+			frames <- f
 		}
 	}()
 	c.follow(ctx, frames)
+	stopped := time.Now()
 	cancel()
+	for f := range frames { // what the reader has without waiting
+		if c.err == nil && !f.Arrived.After(stopped) {
+			c.arrive(&f)
+		}
+	}
 	<-read
 	c.finish()
 }
@@ -249,7 +252,6 @@ func (c *capture) cut(next picture) {
 		c.object = max(c.object, next.at)
 		metrics.CaptureStretches.Inc()
 	}
-	c.outlet.expect(next.at, next.key)
 	for c.err == nil {
 		f, ok := c.sound.before(next.at)
 		if !ok {
@@ -262,6 +264,7 @@ func (c *capture) cut(next picture) {
 			Kind: media.Video, DTS: next.at, PTS: next.at, Key: next.key, Payload: next.payload, Captured: c.timeline.time(next.at),
 		})
 	}
+	c.outlet.expect(next.at, next.key) // behind what the recorder has got by now
 	if next.copied {
 		metrics.CaptureCopies.Inc()
 	}
@@ -280,7 +283,7 @@ func (c *capture) finish() {
 	}
 	c.sound.close()
 	c.sound.collect()
-	c.end = max(c.sound.end, c.sound.newest+ticksOf(packetTime), c.pictures.newest+ticksOf(pictureTime))
+	c.end = max(c.sound.end, c.sound.newest+ticksOf(packetTime), c.pictures.newest+ticksOf(pictureTime), c.pictures.shown+ticksOf(pictureTime))
 	c.advance(time.Now())
 	if c.err != nil {
 		return

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"encoding/binary"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -109,6 +110,23 @@ var situations = []situation{{
 		g.both(3 * time.Second)
 	},
 	want: recorded{length: 66 * time.Second, stretches: 1, pictures: 149, copies: 59, sound: 6 * time.Second},
+}, {
+	name: "pictures alone pause to the end",
+	does: func(g *guest) {
+		g.sound = false
+		g.publish(3*time.Second, false, true)
+		time.Sleep(20 * time.Second)
+	},
+	want: recorded{length: 10500 * time.Millisecond, stretches: 1, pictures: 75, copies: 7},
+}, {
+	name: "pictures pause, and go on in another size",
+	does: func(g *guest) {
+		g.both(3 * time.Second)
+		g.publish(10*time.Second, true, false)
+		g.size, g.key = size(320, 0), true
+		g.both(10 * time.Second)
+	},
+	want: recorded{length: 23 * time.Second, stretches: 2, pictures: 313, copies: 10, sound: 23 * time.Second},
 }, {
 	name: "a connection that is lost ends with the last that came of it",
 	does: func(g *guest) {
@@ -442,6 +460,33 @@ func TestAtRisk(t *testing.T) {
 	}
 }
 
+// Pictures that come when copies are in their place are left out: what follows goes on
+// with a key frame, be it of another size.
+func TestLatePictures(t *testing.T) {
+	for late := 3 * time.Second; late < 7*time.Second; late += 250 * time.Millisecond {
+		for _, width := range []int{640, 1280} {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGuest(t, everything)
+				g.both(3 * time.Second)
+				g.publish(8*time.Second, true, false)
+				g.size, g.key = size(width, 0), true
+				for late := late; late > 0; late -= 40 * time.Millisecond {
+					f := rtc.Frame{Kind: media.Video, Key: g.key, Video: g.size, Time: time.Now().Add(-late)}
+					g.key = false
+					g.number++
+					f.Payload = binary.BigEndian.AppendUint32(nil, g.number)
+					g.send(f)
+				}
+				g.both(3 * time.Second)
+				g.leave()
+				if got := g.take.check(); !near(got.length, 14*time.Second) || got.pictures < 140 {
+					t.Errorf("%v late, %d wide: %v, asked %d", late, width, got, g.asked)
+				}
+			})
+		}
+	}
+}
+
 // A take that fails ends the capture, and nothing else.
 func TestTakeThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -461,15 +506,37 @@ func TestTakeThatFails(t *testing.T) {
 	})
 }
 
-// A source that is closed ends the capture too.
-func TestSourceThatIsClosed(t *testing.T) {
+// What has come by the end is recorded, be the capture behind.
+func TestBacklogAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuest(t, everything)
-		g.both(2 * time.Second)
-		close(g.closed)
-		<-g.over
-		if got := g.take.check(); !near(got.length, 2*time.Second) {
-			t.Errorf("%v is recorded", got)
+		g.both(3 * time.Second)
+		for range 50 {
+			g.number++
+			now := time.Now()
+			g.frames <- rtc.Frame{
+				Kind: media.Video, Video: g.size, Connection: 1, Time: now, Arrived: now, Payload: binary.BigEndian.AppendUint32(nil, g.number),
+			}
+		}
+		g.leave()
+		if got := g.take.check(); got.pictures != 125 {
+			t.Errorf("%d pictures are recorded, want 125", got.pictures)
 		}
 	})
+}
+
+// A source that is closed ends the capture too, and so does a reader that panics.
+func TestSourceThatIsClosed(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGuest(t, everything)
+			g.both(2 * time.Second)
+			g.broken = broken
+			close(g.closed)
+			<-g.over
+			if got := g.take.check(); !near(got.length, 2*time.Second) {
+				t.Errorf("%v is recorded", got)
+			}
+		})
+	}
 }

@@ -24,6 +24,7 @@ type guest struct {
 	t          *testing.T
 	frames     chan rtc.Frame
 	closed     chan struct{}
+	broken     bool // the reader panics at the end
 	connection uint64
 	sound      bool // negotiated
 	pictures   bool
@@ -71,14 +72,22 @@ func publishInto(t *testing.T, k keep, into take) *guest {
 	return g
 }
 
-// Next is the reader's.
+// Next is the reader's: what is there comes before any end.
 func (g *guest) Next(ctx context.Context) (rtc.Frame, error) {
+	select {
+	case f := <-g.frames:
+		return f, nil
+	default:
+	}
 	select {
 	case f := <-g.frames:
 		return f, nil
 	case <-ctx.Done():
 		return rtc.Frame{}, ctx.Err()
 	case <-g.closed:
+		if g.broken {
+			panic("at the end")
+		}
 		return rtc.Frame{}, io.EOF
 	}
 }

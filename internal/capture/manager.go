@@ -111,11 +111,7 @@ func (m *Manager) start(of subject, log *slog.Logger, run func(ctx context.Conte
 		defer close(p.over)
 		defer m.forget(of, p)
 		defer cancel()
-		defer func() {
-			if panicked := recover(); panicked != nil {
-				log.Error("panic in a capture, which ends", "panic", panicked, "stack", string(debug.Stack()))
-			}
-		}()
+		defer caught(log)
 		if before != nil {
 			before.stop()
 			<-before.over
@@ -123,6 +119,13 @@ func (m *Manager) start(of subject, log *slog.Logger, run func(ctx context.Conte
 		run(ctx)
 	})
 	return cancel
+}
+
+// caught ends a panic that a publisher's media made: it is nobody else's.
+func caught(log *slog.Logger) {
+	if panicked := recover(); panicked != nil {
+		log.Error("panic in a capture, which ends", "panic", panicked, "stack", string(debug.Stack()))
+	}
 }
 
 // forget lets go of a publication, if it is the subject's newest.

@@ -76,10 +76,16 @@ func (p *pictures) add(pic picture) {
 
 // next is what is to be shown behind what was cut, if that is known: the next
 // picture, or a copy of the still in its place. Pictures that cannot be decoded are
-// dropped.
+// dropped, and those in whose place copies are shown already.
 func (p *pictures) next(known media.Ticks) (next picture, ok bool) {
-	for p.torn && len(p.queue) > 0 && !p.queue[0].key {
-		p.drop("torn")
+	for len(p.queue) > 0 {
+		if head := &p.queue[0]; head.at <= p.shown {
+			p.drop("late")
+		} else if p.torn && !head.key {
+			p.drop("torn")
+		} else {
+			break
+		}
 	}
 	copied := picture{at: p.shown + ticksOf(lasting), key: true, copied: true, payload: p.still.payload, params: p.still.params}
 	if p.copied {

@@ -14,7 +14,7 @@ var (
 	}, []string{"kind"})
 	CapturePicturesDropped = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "anabranch_capture_pictures_dropped_total",
-		Help: "Pictures of participants that are not in their recording: torn (no key frame since a gap), or changed (too soon after another change).",
+		Help: "Pictures of participants that are not in their recording: torn (no key frame since a gap), late (a copy of the one before is in their place), or changed (too soon after another change).",
 	}, []string{"why"})
 	CaptureCopies = factory.NewCounter(prometheus.CounterOpts{
 		Name: "anabranch_capture_copies_total",

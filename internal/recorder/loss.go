@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"anabranch/internal/media"
@@ -37,7 +38,7 @@ func (t *Take) Lost(l Loss) {
 	if l.Duration <= 0 || l.Kind > media.Audio {
 		return
 	}
-	l.From = l.From.UTC()
+	l.From, l.Duration = l.From.UTC(), max(l.Duration, time.Millisecond) // as playlists tell it
 	if old := t.losses[l.Kind]; old != nil {
 		old.widen(&l)
 		return
@@ -69,6 +70,12 @@ func (s *state) lossOf(n int, kind media.Kind) *lost {
 		}
 	}
 	return nil
+}
+
+// unlose drops what is missing in an object from a time on, of which nothing is
+// there: another object may get its number.
+func (s *state) unlose(n int, from time.Time) {
+	s.losses = slices.DeleteFunc(s.losses, func(l lost) bool { return l.Object == n && !l.From.Before(from) })
 }
 
 // recordLosses journals what is missing in the open object as of t's next part.

@@ -3,7 +3,10 @@ package recorder
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -44,6 +47,7 @@ func TestLosses(t *testing.T) {
 			[]string{"", "1 video +6.600 0.900", ""}},
 		{"in two objects", []loss{{17, media.Video, 5700 * ms, 100 * ms}, {18, media.Video, 6000 * ms, 100 * ms}},
 			[]string{"0 video +5.700 0.100", "1 video +6.000 0.100", ""}},
+		{"shorter than can be told", []loss{{3, media.Audio, 900 * ms, 11 * time.Microsecond}}, []string{"0 audio +0.900 0.001", "", ""}},
 		{"nothing", []loss{{3, media.Video, 900 * ms, 0}, {3, media.Video, 900 * ms, -ms}, {3, 9, 0, ms}}, []string{"", "", ""}},
 		{"behind the last part", []loss{{99, media.Video, 15 * time.Second, ms}}, []string{"", "", ""}},
 	} {
@@ -128,5 +132,65 @@ func TestManyLosses(t *testing.T) {
 	losses := []lost{{Object: 1}, {Object: 2}, {Object: 4}}
 	if behind := tellLosses(&b, losses, 2); len(behind) != 1 || bytes.Count(b.Bytes(), []byte("\n")) != 2 {
 		t.Errorf("of three losses, two of objects up to 2, %d are left; told\n%s", len(behind), &b)
+	}
+}
+
+// What a power cut takes of an object takes the losses with it: they are not told of
+// the media that gets its number, nor of media that is not there.
+func TestLossesCut(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		left int64 // bytes of object 1
+		want []string
+	}{
+		{"all of an object", 0, []string{"loss-0-audio", "loss-1-audio"}},
+		{"behind its first parts", 15_000, []string{"loss-0-audio", "loss-1-video", "loss-2-audio"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			outer := t
+			var spool string
+			var c *camera
+			w := newWorld()
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				r := open(t, w, dir)
+				stop := run(t, r)
+				c = newPublisher(30)
+				take := c.begin(r)
+				take.Lost(Loss{media.Audio, time.Now(), time.Second})
+				c.shoot(t, take, 18) // object 0
+				take.Lost(Loss{media.Video, time.Now(), 100 * time.Millisecond})
+				c.shoot(t, take, 6)
+				take.Lost(Loss{media.Audio, time.Now(), 100 * time.Millisecond})
+				c.shoot(t, take, 2)
+				w.fault = func(int, string) error { return errNetwork }
+				spool = copyTree(outer, dir)
+				stop()
+			})
+			w.fault = nil
+			if err := os.Truncate(filepath.Join(spool, spooled(t, spool)[0], "1.mp4"), tt.left); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(10 * time.Second) // the clock begins anew
+				r := open(t, w, spool)
+				stop := run(t, r)
+				c = c.again()
+				take := c.begin(r)
+				take.Lost(Loss{media.Audio, time.Now(), time.Second})
+				c.shoot(t, take, 30)
+				take.End()
+				time.Sleep(time.Minute)
+				stop()
+			})
+			playlist := wantWhole(t, w, w.recordings()[0])
+			var told []string
+			for _, m := range regexp.MustCompile(`DATERANGE:ID="([^"]+)"`).FindAllStringSubmatch(playlist, -1) {
+				told = append(told, m[1])
+			}
+			if !slices.Equal(told, tt.want) {
+				t.Errorf("told are %q, want %q, in\n%s", told, tt.want, playlist)
+			}
+		})
 	}
 }

@@ -97,9 +97,10 @@ func (*participantLayout) describe(was described, p media.Params) described {
 	return was
 }
 
-// rate tells of the highest frame rate that an object had.
+// rate tells of the highest frame rate that an object had, of a second or more: in
+// shorter ones a picture cut short counts for too much.
 func (*participantLayout) rate(was described, o *object) described {
-	if d := o.Duration; d > 0 {
+	if d := o.Duration; d >= media.VideoRate {
 		was.FrameRate = max(was.FrameRate, int((media.Ticks(o.pictures)*media.VideoRate+d/2)/d))
 	}
 	return was

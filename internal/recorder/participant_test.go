@@ -3,6 +3,7 @@ package recorder
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -391,6 +392,53 @@ func TestParticipantTornOff(t *testing.T) {
 	})
 }
 
+// Pictures may change every second for a day: of initialization segments that are
+// stored nothing stays in memory, nor is anything read back.
+func TestParticipantHeadersLetGo(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world, r *Recorder) {
+		c := newPublisher(60)
+		take := c.begin(r)
+		for n := range 40 {
+			c.resize(640, 2*(n+90), 0x1e)
+			c.shoot(t, take, 4)
+		}
+		synctest.Wait()
+		for _, of := range []*recording{take.rec, open(t, w, copyTree(t, r.Dir)).spooled(filepath.Base(take.rec.dir))} {
+			kept := 0
+			of.mu.Lock()
+			for _, h := range of.headers[0] {
+				kept += len(h.Data)
+			}
+			if n := len(of.headers[0]); n != 40 || kept > 0 {
+				t.Errorf("of %d initialization segments %d bytes are kept", n, kept)
+			}
+			of.mu.Unlock()
+		}
+		take.End()
+	})
+}
+
+// The frame rate is that of what lasts: a picture that the end of a publication cuts
+// short tells of none.
+func TestParticipantFrameRate(t *testing.T) {
+	virtual(t, func(t *testing.T, w *world, r *Recorder) {
+		c := newPublisher(0)
+		take := c.begin(r)
+		c.shoot(t, take, 18)
+		last := c.chunk() // begins an object
+		last.Duration, last.Video = 900, last.Video[:1]
+		last.Video[0].Duration = 900
+		if err := take.Write(last, c.render(t, last)); err != nil {
+			t.Fatal(err)
+		}
+		take.End()
+		synctest.Wait()
+		if master := w.object(w.recordings()[0], "media/hls/multivariant.m3u8"); !strings.Contains(master, ",FRAME-RATE=30.000\n") {
+			t.Errorf("multivariant playlist:\n%s", master)
+		}
+	})
+}
+
 // Dates stand at the beginning of a stretch alone, so the durations of its entries
 // must add up to where it is, for however long it is.
 func TestParticipantDurations(t *testing.T) {
@@ -445,4 +493,32 @@ func TestWidestCodecs(t *testing.T) {
 			t.Errorf("%q and %q are %q, want %q", tt.was, tt.is, got, tt.want)
 		}
 	}
+}
+
+// A recording that the ledger has ended is over since then, even if the power goes at
+// that moment: the file in the bucket tells of the same time.
+func TestEndedBeforePowerCut(t *testing.T) {
+	trials(t, 8, func(t *testing.T, seed uint64) {
+		s := newStage(t, seed)
+		s.camera = newPublisher(30)
+		s.world.after = func(_ int, call string) error {
+			if call == "end" && !s.dead.Swap(true) {
+				s.disk.SetFault(func(disktest.Op) error { return disktest.ErrStopped })
+			}
+			return nil
+		}
+		s.run(func() {
+			s.camera.broadcast(t, s.recorder, 20)
+			time.Sleep(time.Minute)
+		})
+		s.stop(true)
+		s.world.after = nil
+		time.Sleep(time.Minute)
+		s.run(func() { time.Sleep(time.Minute) })
+		rec := s.world.recordings()[0]
+		want := `"recording_ended_at":"` + rec.EndedAt.UTC().Format(time.RFC3339) + `"`
+		if ended := s.world.object(rec, "events/recording-ended.json"); !strings.Contains(ended, want) {
+			t.Errorf("no %s in %s", want, ended)
+		}
+	})
 }

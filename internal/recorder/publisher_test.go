@@ -74,7 +74,7 @@ func (c *camera) begin(r *Recorder) *Take {
 // position is where the camera's next stream had best begin.
 func (c *camera) position(r *Recorder) (media.Ticks, bool) {
 	if p := c.stream.Participant; p != nil {
-		return r.ParticipantPosition(p.Stage, p.ID)
+		return r.position(owner{stage: p.Stage, participant: p.ID})
 	}
 	return r.Position(c.stream.Channel.ARN)
 }

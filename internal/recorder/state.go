@@ -156,7 +156,9 @@ func (c *cut) apply(s *state) error {
 	}
 	if c.Parts == 0 {
 		s.drop(i)
+		return nil
 	}
+	s.unlose(c.N, o.Time.Add(o.Duration.Duration(media.VideoRate)))
 	return nil
 }
 
@@ -184,6 +186,7 @@ func (m *missing) apply(s *state) error {
 
 // drop leaves out object i, of which nothing is there.
 func (s *state) drop(i int) {
+	s.unlose(s.objects[i].N, time.Time{})
 	s.objects = append(s.objects[:i], s.objects[i+1:]...)
 	s.countStored()
 }
@@ -203,6 +206,9 @@ func (d *done) apply(s *state) error {
 			return fmt.Errorf("there is no rendition %d", d.Rendition)
 		}
 		s.headersDone[d.Rendition] = d.N + 1
+		if of := s.headers[d.Rendition]; s.layout().mixed() && d.N >= 0 && d.N < len(of) {
+			of[d.N].Data = nil // each stretch has its own, and there may be one every second
+		}
 	case syncedObject:
 		s.onDisk = d.N + 1
 	case storedObject:

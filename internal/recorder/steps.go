@@ -158,6 +158,7 @@ func (rec *recording) tellJoin(ctx context.Context) error {
 // tellFailure tells the ledger that the recording failed, long before its media
 // may be stored. It need not be told again if the journal cannot be written.
 func (rec *recording) tellFailure(ctx context.Context) error {
+	_ = rec.sync() // as when it ends well
 	rec.mu.Lock()
 	end, length, id := *rec.ending, rec.duration(), rec.Recording.ID
 	rec.mu.Unlock()
@@ -286,6 +287,7 @@ func (rec *recording) refresh(ctx context.Context) error {
 
 // finish stores what closes the recording, and tells that it ended.
 func (rec *recording) finish(ctx context.Context) error {
+	_ = rec.sync() // others learn when it ended: after a power cut that is to be the same
 	rec.mu.Lock()
 	end, length, id := *rec.ending, rec.duration(), rec.Recording.ID
 	rec.mu.Unlock()

@@ -120,11 +120,6 @@ func (r *Recorder) Position(channel resource.ARN) (end media.Ticks, ok bool) {
 	return r.position(owner{channel: channel})
 }
 
-// ParticipantPosition is as [Recorder.Position], for a participant.
-func (r *Recorder) ParticipantPosition(stage resource.ARN, participantID string) (end media.Ticks, ok bool) {
-	return r.position(owner{stage: stage, participant: participantID})
-}
-
 func (r *Recorder) position(of owner) (end media.Ticks, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

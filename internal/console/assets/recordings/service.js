@@ -81,12 +81,18 @@ export async function find(id) {
   return (await get(`recordings/${id}`)).recording;
 }
 
-const MANY = 100; // recordings of a session at most
+const PAGE = 100; // recordings
+const MANY = 1000; // of a session at most, the newest
 
 // Resolves to the recordings of a stage's session.
 export async function findSession(stage, session) {
   if (!/^[a-zA-Z0-9-]{1,64}$/.test(stage) || !/^st-[a-zA-Z0-9]{13}$/.test(session)) throw new Refusal(404, 'ResourceNotFoundException');
-  const { recordings } = await list({ stage, session, maxResults: String(MANY) });
+  const recordings = [];
+  for (let nextToken; nextToken !== '' && recordings.length < MANY;) {
+    const page = await list({ stage, session, maxResults: String(PAGE), nextToken });
+    recordings.push(...page.recordings);
+    nextToken = page.nextToken ?? '';
+  }
   if (recordings.length === 0) throw new Refusal(404, 'ResourceNotFoundException');
   return recordings;
 }
