@@ -33,7 +33,7 @@ const (
 	// slewFor is how long a stretch takes to go most of the way to the times that a
 	// report has told, by slewBy at most. What is off by maxSlew leaps.
 	slewFor, slewBy = 2 * time.Second, 20
-	maxSlew         = time.Second
+	maxSlew         = 250 * time.Millisecond
 	// maxStep is how far one report may be from what the one before foretold. Beyond,
 	// the sender has set its clock.
 	maxStep = 500 * time.Millisecond
@@ -45,12 +45,13 @@ const (
 	maxDelay = 10 * time.Second
 )
 
-// follow moves the offset towards what the reports and the packets of both lanes say.
+// follow moves the offset towards what the reports and the packets of both lanes say: of
+// those that still come, for clocks drift.
 func (c *clock) follow(now time.Duration) {
 	var seen time.Duration
 	some := false
 	for _, s := range c.stretches {
-		if s != nil && s.told && (!some || s.least.of()-s.sender < seen) {
+		if s != nil && s.told && now-s.heard < 2*leastOver && (!some || s.least.of()-s.sender < seen) {
 			seen, some = s.least.of()-s.sender, true
 		}
 	}
@@ -117,11 +118,13 @@ func (s *stretch) own(stamp uint32) time.Duration {
 
 // broken tells whether the time stamps went on, before a packet, other than the
 // publisher's clock did: they stood still while nothing was sent, or leapt. A network
-// that stood still looks the same at first: see firstLook.
+// that stood still looks the same at first: see firstLook. After a long silence nobody
+// knows how far the clocks have drifted apart.
 func (s *stretch) broken(p *packet, now time.Duration) bool {
 	own := s.own(p.timestamp)
 	late, early := now-own-s.least.of(), s.base+own-now
-	return late > stampBreak && now-s.heard > stampBreak || late > Patience || early > stampBreak && now > s.free
+	silent := now - s.heard
+	return silent > 2*leastOver || late > stampBreak && silent > stampBreak || late > Patience || early > stampBreak && now > s.free
 }
 
 // arrived takes note of the packet with the highest number yet.
@@ -167,6 +170,7 @@ func (s *stretch) reported(ref reference) {
 	sender := ntpDuration(ref.ntp) - s.own(ref.timestamp)
 	if step := sender - s.sender; s.told && (step > maxStep || step < -maxStep) {
 		s.clock.known = false
+		s.least.begin(s.heard-s.own(s.stamp), s.heard) // or it was the time stamps that stood still
 		for _, other := range s.clock.stretches {
 			if other != nil && other != s {
 				other.told, other.since = false, ref.at

@@ -114,13 +114,23 @@ func (r *Reader) Next(ctx context.Context) (Frame, error) {
 	}
 }
 
+// together is how long a time's packets are taken from both lanes at once: who is behind
+// still gets sound and pictures as they came.
+const together = 100 * time.Millisecond
+
 // read takes some packets of each lane. It tells how long there is nothing more to do
 // unless packets come, and whether none will ever come.
 func (r *Reader) read() (next time.Duration, ended bool) {
 	next, ended = Patience, true
 	now := time.Now()
+	until := now
 	for _, l := range r.lanes {
-		again, end := l.read(now)
+		if first, some := l.unread(); some && first.Add(together).Before(until) {
+			until = first.Add(together)
+		}
+	}
+	for _, l := range r.lanes {
+		again, end := l.read(now, until)
 		next, ended = min(next, again), ended && end
 	}
 	return next, ended

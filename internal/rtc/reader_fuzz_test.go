@@ -47,7 +47,7 @@ func FuzzReader(f *testing.F) {
 		check := func(later time.Duration) {
 			for _, l := range r.lanes {
 				for again := time.Duration(0); again == 0; {
-					again, _ = l.read(now().Add(later))
+					again, _ = l.read(now().Add(later), now().Add(later))
 				}
 			}
 			for _, f := range r.frames {
@@ -194,7 +194,7 @@ func FuzzReaderPackets(f *testing.F) {
 			layer.write(b)
 			if i%20 == 0 || i == len(packets)-1 {
 				for again := time.Duration(0); again == 0; {
-					again, _ = r.lanes[video].read(time.Now().Add(firstLook))
+					again, _ = r.lanes[video].read(time.Now().Add(firstLook), time.Now())
 				}
 			}
 		}

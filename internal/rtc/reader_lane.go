@@ -53,15 +53,28 @@ func newReaderLane(r *Reader, l *lane, newest uint64) *readerLane {
 	return &readerLane{reader: r, lane: l, newest: newest, waiting: make([]*packet, size), needsKey: true}
 }
 
-// read takes some packets from the cache and makes frames of what is in order. It tells
+// unread tells when the next packet in the cache came, if there is one.
+func (l *readerLane) unread() (arrived time.Time, some bool) {
+	l.lane.mu.Lock()
+	defer l.lane.mu.Unlock()
+	if p := l.lane.cache.first(max(l.arrival, l.lane.cache.oldest())); p != nil {
+		return p.arrived, true
+	}
+	return arrived, false
+}
+
+// read takes some packets that came by until from the cache and makes frames of what is in order. It tells
 // when it is to be called again if nothing comes, and whether nothing will.
-func (l *readerLane) read(now time.Time) (again time.Duration, ended bool) {
+func (l *readerLane) read(now, until time.Time) (again time.Duration, ended bool) {
 	lane := l.lane
 	lane.mu.Lock()
 	from := max(l.arrival, lane.cache.oldest())
 	skipped := from > l.arrival
 	l.arrival = min(lane.cache.head, from+readPackets)
 	l.packets = lane.cache.since(l.packets[:0], from, l.arrival)
+	for n := len(l.packets); n > 0 && l.packets[n-1].arrived.After(until); n-- {
+		l.packets, l.arrival = l.packets[:n-1], l.arrival-1
+	}
 	all, ended := l.arrival == lane.cache.head, lane.closed
 	var turn *turn
 	if len(l.packets) > 0 {

@@ -163,7 +163,7 @@ func BenchmarkReader(b *testing.B) {
 		layer.write(packet)
 		if n%8 == 7 {
 			at := time.Now()
-			_, _ = r.lanes[video].read(at.Add(firstLook))
+			_, _ = r.lanes[video].read(at.Add(firstLook), at)
 			frames += len(r.frames)
 			r.frames = r.frames[:0]
 			spent += time.Since(at)
