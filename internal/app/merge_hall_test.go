@@ -1,12 +1,14 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -263,8 +265,8 @@ type cutters struct {
 	lobby    *lobby
 }
 
-func (c *cutters) Record(st *resource.Stage, storage *resource.StorageConfiguration, who *resource.Participant, src *rtc.Source) func() {
-	s := recorder.Stream{ID: resource.NewStreamID(), Participant: &recorder.Participant{
+func (c *cutters) Record(streamID string, st *resource.Stage, storage *resource.StorageConfiguration, who *resource.Participant, src *rtc.Source) func() {
+	s := recorder.Stream{ID: streamID, Participant: &recorder.Participant{
 		Stage: st.ARN, SessionID: who.SessionID, ID: who.ID, UserID: who.UserID, Recording: st.Recording, Storage: *storage,
 	}}
 	c.h.mu.Lock()
@@ -399,7 +401,8 @@ func (h *hall) sessions() map[string]string {
 }
 
 // told are the recording events so far: "start ana s1", the session being the one
-// that the event names, and the prefixes of those that started.
+// that the event names; recording by recording, for which of two is told first is
+// chance. prefixes are those of the recordings that started.
 func (h *hall) told() (told, prefixes []string) {
 	h.Helper()
 	events, err := h.store.Events(context.Background(), 0, 1000)
@@ -411,6 +414,12 @@ func (h *hall) told() (told, prefixes []string) {
 		resource.RecordingStartFailure: "refuse", resource.RecordingEndFailure: "fail",
 	}
 	sessions := h.sessions()
+	type recording struct {
+		participant string
+		began       time.Time
+		told        []string
+	}
+	recordings := make(map[string]*recording) // by prefix
 	for _, e := range events {
 		if e.DetailType != resource.ParticipantRecordingStateChange {
 			continue
@@ -420,7 +429,11 @@ func (h *hall) told() (told, prefixes []string) {
 			h.Fatal(err)
 		}
 		line := strings.Join([]string{short[d.EventName], d.ParticipantID, sessions[d.SessionID], string(d.ErrorCode)}, " ")
-		told = append(told, strings.TrimSpace(line))
+		if recordings[d.KeyPrefix] == nil {
+			recordings[d.KeyPrefix] = &recording{participant: d.ParticipantID, began: e.Time}
+		}
+		r := recordings[d.KeyPrefix]
+		r.told = append(r.told, strings.TrimSpace(line))
 		switch {
 		case d.EventName == resource.RecordingStart && slices.Contains(prefixes, d.KeyPrefix):
 			h.Errorf("two recordings have the prefix %s", d.KeyPrefix)
@@ -429,6 +442,12 @@ func (h *hall) told() (told, prefixes []string) {
 		case d.EventName != resource.RecordingStartFailure && !slices.Contains(prefixes, d.KeyPrefix):
 			h.Errorf("%s of %s, which never started", d.EventName, d.KeyPrefix)
 		}
+	}
+	inOrder := slices.SortedFunc(maps.Values(recordings), func(a, b *recording) int {
+		return cmp.Or(strings.Compare(a.participant, b.participant), a.began.Compare(b.began))
+	})
+	for _, r := range inOrder {
+		told = append(told, r.told...)
 	}
 	return told, prefixes
 }
@@ -464,7 +483,7 @@ func (h *hall) recordings() (all []string) {
 		}
 		all = append(all, fmt.Sprintf("%s, %s:%s, %s", strings.Join(publications, " "), strings.Join(sessions, " "), h.objects(r), state))
 	}
-	slices.Sort(all) // which of two is told first may be chance
+	slices.Sort(all)
 	return all
 }
 
@@ -537,8 +556,8 @@ func (h *hall) states() string {
 	return strings.Join(all, ", ")
 }
 
-// want checks what became of all publications. told is what was told, in order; of
-// one recording in one session it need not be said.
+// want checks what became of all publications. told is what was told, as [hall.told]
+// has it; of one recording in one session it need not be said.
 func (h *hall) want(recordings []string, told, states string) {
 	h.Helper()
 	if got := h.recordings(); !slices.Equal(got, recordings) {

@@ -97,14 +97,14 @@ func TestStageMergePublications(t *testing.T) {
 			}
 			all.Wait()
 		}, want: []string{"ana1 ana2, s1: 3|3, ended 1m16s", "bob1 bob2, s1: 3|3, ended 1m17s", "cid1 cid2, s1: 3|3, ended 1m18s"},
-			told:   "start ana s1, start bob s1, start cid s1, end ana s1, end bob s1, end cid s1",
+			told:   "start ana s1, end ana s1, start bob s1, end bob s1, start cid s1, end cid s1",
 			states: "ana STOPPED, bob STOPPED, cid STOPPED"},
 		{name: "another publishes in the window", window: 60, play: func(h *hall) {
 			h.stay("ana", 3*sec)
 			h.stay("bob", 3*sec)
 			h.stay("ana", 3*sec)
 		}, want: []string{"ana1 ana2, s1: 3|3, ended 1m9s", "bob1, s1: 3, ended 1m6s"},
-			told: "start ana s1, start bob s1, end bob s1, end ana s1", states: "ana STOPPED, bob STOPPED"},
+			told: "start ana s1, end ana s1, start bob s1, end bob s1", states: "ana STOPPED, bob STOPPED"},
 		{name: "disconnected", window: 60, play: func(h *hall) {
 			h.publish("ana").send(3 * sec)
 			h.must("DisconnectParticipant", `{"stageArn":%q,"participantId":"ana"}`, h.stage)
@@ -201,7 +201,7 @@ func TestStageMergeAfterChange(t *testing.T) {
 			taken(h, h.update(another))
 			h.stay("ana", 3*sec)
 			h.cable.set(func(b *bucket) { b.away = false })
-		}, want: []string{"ana1, s1: 3, ended 8s", "ana2, s1: 3, ended 1m11s"}, told: "start ana s1, start ana s1, end ana s1, end ana s1"},
+		}, want: []string{"ana1, s1: 3, ended 8s", "ana2, s1: 3, ended 1m11s"}, told: two},
 		{name: "the bucket is away", window: 60, play: func(h *hall) {
 			h.cable.set(func(b *bucket) { b.away = true })
 			h.stay("ana", 3*sec)
@@ -258,7 +258,7 @@ func TestStageMergeAcrossRestarts(t *testing.T) {
 			h.start()
 			h.stay("bob", 3*sec)
 		}, want: []string{"ana1, s1: 3, ended 1m6s", "bob1 bob2, s1: 3|3, ended 1m9s"},
-			told: "start ana s1, start bob s1, end ana s1, end bob s1", states: "ana STOPPED, bob STOPPED"},
+			told: "start ana s1, end ana s1, start bob s1, end bob s1", states: "ana STOPPED, bob STOPPED"},
 		{name: "stopped on air, back", window: 60, play: func(h *hall) {
 			h.publish("ana").send(3 * sec)
 			h.stop()

@@ -10,7 +10,6 @@ import (
 	"anabranch/internal/api/realtime"
 	"anabranch/internal/auth"
 	"anabranch/internal/capture"
-	"anabranch/internal/recorder"
 	"anabranch/internal/resource"
 	"anabranch/internal/rtc"
 	"anabranch/internal/signaling"
@@ -43,7 +42,7 @@ func (s *server) assembleStages(ctx context.Context, secret []byte, released fun
 	s.stages.captures = capture.NewManager(capture.Config{Recorder: s.recorder, Transcoder: s.transcoder, Log: s.log})
 	if s.stages.rooms, err = stage.NewManager(ctx, stage.Config{
 		Engine: stage.Media(s.stages.engine), Ledger: s.store, Tokens: s.stages.tokens, Limits: publishLimits(&s.cfg),
-		Recorder: captures{s.stages.captures, s.recorder}, Log: s.log,
+		Recorder: s.stages.captures, Log: s.log,
 	}); err != nil {
 		return err
 	}
@@ -64,14 +63,6 @@ func (r rooms) Listen(ctx context.Context, token, stageID string, from stage.Cli
 	}
 	return l, nil
 }
-
-// captures is a [capture.Manager] as stages want one.
-type captures struct {
-	*capture.Manager
-	recorder *recorder.Recorder
-}
-
-func (c captures) Release(stage resource.ARN) { c.recorder.ReleaseStage(stage) }
 
 // stageEndpoints are where a stage's participants and encoders connect to.
 func stageEndpoints(cfg *Config, e Endpoints, publicURL string) resource.StageEndpoints {

@@ -223,6 +223,21 @@ func TestGuestTracks(t *testing.T) {
 	}
 }
 
+// Who leaves amid an object and is back at once leaves one that is short, and no
+// gap between the dates: as often as the recording has publications but the first.
+func TestGuestBackAtOnce(t *testing.T) {
+	b := guest()
+	replace(highMedia, guestCuts[4].date, "2026-03-01T12:00:11.500Z")(b)
+	b[highMedia] = bytes.ReplaceAll(b[highMedia], []byte("12:00:52.000Z"), []byte("12:00:12.000Z"))
+	for streams, want := range map[int]string{1: "object-short playlist.m3u8", 2: ""} {
+		r := guestRow()
+		r.StreamIDs = slices.Repeat([]string{"st-1"}, streams)
+		if got := short(found(t, b, r)); got != want {
+			t.Errorf("of %d publications found %q, want %q", streams, got, want)
+		}
+	}
+}
+
 // The prefix is of the session that the recording began in.
 func TestGuestPrefix(t *testing.T) {
 	r := guestRow()

@@ -46,6 +46,7 @@ type capture struct {
 	first      time.Time   // when the first frame was taken in
 	connection uint64      // of the newest frame
 	connected  media.Ticks // place of its connection's first frame
+	joined     uint64      // connection that began at the newest joint
 
 	// What is cut is of the stretch's connection, and looks like shown.
 	stretch uint64
@@ -133,14 +134,18 @@ func (c *capture) arrive(f *rtc.Frame) {
 		c.first = time.Now()
 	}
 	if f.Connection > c.connection {
-		c.connection, c.connected = f.Connection, at
+		at = c.rejoin(f.Connection, at)
+		c.connection, c.connected = f.Connection, max(at, c.pictures.joint)
 		c.sound.offered, c.pictures.offered = c.negotiated()
 		c.pictures.offered = c.pictures.offered && c.keep.pictures
 		c.sound.offered = c.sound.offered && c.keep.sound
 	}
+	if f.Connection >= c.joined {
+		at = max(at, c.pictures.joint) // what lies before is another's
+	}
 	if f.Lost > 0 {
 		metrics.CaptureLost.WithLabelValues(f.Kind.String()).Add(f.Lost.Seconds())
-		c.outlet.lost(f.Kind, at-ticksOf(f.Lost), at)
+		c.outlet.lost(f.Kind, max(at-ticksOf(f.Lost), c.connected), at)
 	}
 	if f.Kind == media.Audio {
 		c.sound.add(packet{f.Payload, at})
@@ -148,6 +153,23 @@ func (c *capture) arrive(f *rtc.Frame) {
 	}
 	c.pace(f, at)
 	c.pictures.add(picture{at: at, connection: f.Connection, key: f.Key, payload: f.Payload, params: f.Video})
+}
+
+// rejoin says where the first frame of another connection lies: behind the last that
+// came by the one before, if nothing has come since for longer than a picture lasts. That
+// connection was lost, and the time until it was noticed is nobody's.
+func (c *capture) rejoin(connection uint64, at media.Ticks) media.Ticks {
+	if c.cutter == nil || c.pictures.joint > c.pictures.shown {
+		return at
+	}
+	sound, pictures := c.known(time.Now())
+	end := max(sound, pictures, c.sound.newest+ticksOf(packetTime), c.pictures.newest+ticksOf(pictureTime), c.pictures.shown+1)
+	if at-end < ticksOf(lasting) {
+		return at
+	}
+	c.timeline.leaveOut(at, end)
+	c.joined, c.pictures.joint, c.outlet.joint = connection, end, end
+	return end
 }
 
 // describable says whether players can be told of pictures. Others are as if they were
@@ -199,6 +221,9 @@ func (c *capture) advance(now time.Time) {
 			return
 		}
 		if next, ok = c.shape(next); ok {
+			if c.sound.stands(next.at, heard) {
+				c.outlet.lost(media.Audio, max(c.sound.end, c.pictures.shown), next.at)
+			}
 			c.cut(next)
 		}
 	}

@@ -135,14 +135,54 @@ var situations = []situation{{
 	},
 	want: recorded{length: 3 * time.Second, stretches: 1, pictures: 75, sound: 3 * time.Second},
 }, {
-	name: "another connection takes over",
+	name: "another connection takes over from one that was lost: nobody's time is left out",
 	does: func(g *guest) {
 		g.both(3 * time.Second)
 		time.Sleep(2 * time.Second)
 		g.connection, g.key = 2, true
 		g.both(3 * time.Second)
 	},
-	want: recorded{length: 8 * time.Second, stretches: 2, pictures: 138, copies: 2, sound: 6 * time.Second}, // the copies have begun an object
+	want: recorded{length: 6 * time.Second, stretches: 2, pictures: 150, sound: 6 * time.Second, away: 2 * time.Second},
+}, {
+	name: "another connection takes over at once",
+	does: func(g *guest) {
+		g.both(3 * time.Second)
+		time.Sleep(time.Second)
+		g.connection, g.key = 2, true
+		g.both(3 * time.Second)
+	},
+	want: recorded{length: 7 * time.Second, stretches: 2, pictures: 150, sound: 6 * time.Second},
+}, {
+	name: "another connection takes over shortly after an object began, in another size, sound first",
+	does: func(g *guest) {
+		g.both(2500 * time.Millisecond)
+		time.Sleep(10 * time.Second)
+		g.connection, g.size, g.key = 2, size(1280, 0), true
+		g.publish(300*time.Millisecond, true, false)
+		g.both(3 * time.Second)
+	},
+	want: recorded{length: 5800 * time.Millisecond, stretches: 2, pictures: 138, copies: 1, sound: 5800 * time.Millisecond, away: 10 * time.Second},
+}, {
+	name: "and a third from the second, each long away",
+	does: func(g *guest) {
+		g.both(3 * time.Second)
+		for n := range uint64(2) {
+			time.Sleep(20 * time.Second)
+			g.connection, g.key = 2+n, true
+			g.both(3 * time.Second)
+		}
+	},
+	want: recorded{length: 25 * time.Second, stretches: 3, pictures: 225, copies: 14, sound: 9 * time.Second, away: 24 * time.Second},
+}, {
+	name: "sound alone is taken over",
+	keep: keep{sound: true, media: true, alone: true},
+	does: func(g *guest) {
+		g.publish(3*time.Second, true, false)
+		time.Sleep(5 * time.Second)
+		g.connection = 2
+		g.publish(3*time.Second, true, false)
+	},
+	want: recorded{length: 6 * time.Second, stretches: 2, sound: 6 * time.Second, away: 5 * time.Second},
 }, {
 	name: "another connection takes over, without pictures",
 	does: func(g *guest) {
@@ -313,6 +353,9 @@ func TestSituations(t *testing.T) {
 				}
 				if got.stretches != tt.want.stretches || got.pictures != tt.want.pictures || got.copies != tt.want.copies || got.black != tt.want.black {
 					t.Errorf("want %d stretches, %d pictures, %d copies, %d black ones", tt.want.stretches, tt.want.pictures, tt.want.copies, tt.want.black)
+				}
+				if !near(got.away, tt.want.away) {
+					t.Errorf("%v are left out, want %v", got.away, tt.want.away)
 				}
 				if tt.want.longest > 0 && !near(got.longest, tt.want.longest) {
 					t.Errorf("a picture lasts for %v, want %v", got.longest, tt.want.longest)
@@ -485,6 +528,27 @@ func TestLatePictures(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Sound that came, but was not transcoded, is marked as lost.
+func TestVoiceThatIsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuest(t, everything)
+		g.both(3 * time.Second)
+		g.voice.dead = true
+		g.both(9 * time.Second)
+		g.leave()
+		var lost time.Duration
+		g.take.check()
+		for _, l := range g.take.losses {
+			if l.Kind == media.Audio {
+				lost += l.Duration
+			}
+		}
+		if lost < 8*time.Second || lost > 9100*time.Millisecond {
+			t.Errorf("%v of sound are marked as lost, want 9s: %v", lost, g.take.losses)
+		}
+	})
 }
 
 // A take that fails ends the capture, and nothing else.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"anabranch/internal/media"
@@ -64,20 +65,21 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// Record captures the publication of a participant of a stage, from now on, with who
-// publishes over which connection ever, until stop is called or the source closed.
-// What is there by then still comes into the recording; the participant's next
-// publication waits for that. Neither call blocks, and stop may be called again.
+// Record captures the publication of a participant of a stage as a stream of the
+// recorder, from now on, with who publishes over which connection ever, until stop is
+// called or the source closed. What is there by then still comes into the recording;
+// the participant's next publication waits for that. Neither call blocks, and stop may
+// be called again.
 //
 // Whatever goes wrong ends the capture, and is in the log and in the recording's
 // events: the publication does not notice.
-func (m *Manager) Record(stage *resource.Stage, storage *resource.StorageConfiguration, who *resource.Participant, src *rtc.Source) (stop func()) {
+func (m *Manager) Record(streamID string, stage *resource.Stage, storage *resource.StorageConfiguration, who *resource.Participant, src *rtc.Source) (stop func()) {
 	keep := keepOf(&stage.Recording)
 	if !stage.Recording.Records() {
 		return func() {}
 	}
 	stream := recorder.Stream{
-		ID: resource.NewStreamID(),
+		ID: streamID,
 		Participant: &recorder.Participant{
 			Stage: stage.ARN, SessionID: who.SessionID, ID: who.ID, UserID: who.UserID,
 			Recording: stage.Recording, Storage: *storage,
@@ -85,13 +87,55 @@ func (m *Manager) Record(stage *resource.Stage, storage *resource.StorageConfigu
 	}
 	log := m.Log.With("stage", stage.ID(), "participant", who.ID)
 	target := media.TicksOf(time.Duration(stage.Recording.HLS.TargetSegmentDurationSeconds)*time.Second, media.VideoRate)
-	return m.start(subject{stage.ARN, who.ID}, log, func(ctx context.Context) {
+	// What comes is read from now on, though it waits for the publication before.
+	frames := &bounded{reader: src.Read()}
+	stop = m.start(subject{stage.ARN, who.ID}, log, func(ctx context.Context) {
 		c := newCapture(keep, target, log)
-		c.reader, c.negotiated = src.Read(), src.Negotiated
+		c.reader, c.negotiated = frames, src.Negotiated
 		c.sound.open = func(out func(media.Frame)) voice { return m.Transcoder.NewVoice(log, out) }
 		c.outlet.take = m.Recorder.Begin(stream)
 		c.run(ctx)
 	})
+	return func() { frames.end(); stop() }
+}
+
+// bounded is a reader of one publication's frames: the source goes on to the next one.
+type bounded struct {
+	reader
+	ended atomic.Pointer[time.Time]
+}
+
+// end says that what arrives from now on is another publication's.
+func (b *bounded) end() {
+	now := time.Now()
+	b.ended.CompareAndSwap(nil, &now)
+}
+
+func (b *bounded) Next(ctx context.Context) (rtc.Frame, error) {
+	for {
+		f, err := b.reader.Next(ctx)
+		if ended := b.ended.Load(); err != nil || ended == nil || !f.Arrived.After(*ended) {
+			return f, err
+		}
+	}
+}
+
+// Release says that a stage is gone: its recordings wait for nobody any more, those
+// that wait now and those of captures that are not over.
+func (m *Manager) Release(stage resource.ARN) { m.release(stage, m.Recorder.ReleaseStage) }
+
+func (m *Manager) release(stage resource.ARN, recordings func(stage resource.ARN)) {
+	recordings(stage)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for of, p := range m.newest {
+		if of.stage == stage && !m.stopped {
+			m.running.Go(func() {
+				<-p.over
+				recordings(stage)
+			})
+		}
+	}
 }
 
 // start runs a capture, when the subject's one before is over.

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"slices"
+	"time"
 
 	"anabranch/internal/media"
 	"anabranch/internal/packager"
@@ -47,6 +48,7 @@ type outlet struct {
 	until  media.Ticks // what begins here or later is not recorded; 0: all is
 	object media.Ticks // where the newest object begins
 	latest media.Ticks // where another may begin, of what is not emitted yet
+	joint  media.Ticks // where time was left out last
 	begun  bool
 	losses [2]loss // by kind: those that were not told yet, as one
 
@@ -55,7 +57,10 @@ type outlet struct {
 }
 
 // loss is a span of lost media, in 90 kHz ticks; empty when nothing is.
-type loss struct{ from, to media.Ticks }
+type loss struct {
+	from, to media.Ticks
+	date     time.Time // of from
+}
 
 // lost takes note of media that is missing.
 func (o *outlet) lost(kind media.Kind, from, to media.Ticks) {
@@ -63,10 +68,10 @@ func (o *outlet) lost(kind media.Kind, from, to media.Ticks) {
 		return
 	}
 	l := &o.losses[kind]
-	if l.from == l.to {
-		l.from = from
+	if l.from == l.to || from < l.from {
+		l.from, l.date = from, o.timeline.time(from)
 	}
-	l.from, l.to = min(l.from, from), max(l.to, to)
+	l.to = max(l.to, to)
 }
 
 // emit records a part.
@@ -107,10 +112,11 @@ func (o *outlet) expect(at media.Ticks, key bool) {
 	}
 }
 
-// soundAlone is c for a recording of sound, which pictures do not interrupt.
+// soundAlone is c for a recording of sound, which pictures do not interrupt, but time
+// that was left out does.
 func (o *outlet) soundAlone(c *packager.Chunk) *packager.Chunk {
 	o.whole = *c
-	o.whole.Discontinuity = c.Discontinuity && !o.begun
+	o.whole.Discontinuity = c.Discontinuity && (!o.begun || c.Start == o.joint)
 	o.whole.Independent = true
 	return &o.whole
 }
@@ -122,10 +128,11 @@ func (o *outlet) tellLosses(c *packager.Chunk) {
 		if l.from == l.to || l.from >= c.End() {
 			continue
 		}
-		if from := max(l.from, c.Start); l.to > from {
-			o.take.Lost(recorder.Loss{
-				Kind: media.Kind(kind), From: o.timeline.time(from), Duration: (l.to - from).Duration(media.VideoRate),
-			})
+		if l.from < c.Start {
+			l.from, l.date = c.Start, c.Time
+		}
+		if l.to > l.from {
+			o.take.Lost(recorder.Loss{Kind: media.Kind(kind), From: l.date, Duration: (l.to - l.from).Duration(media.VideoRate)})
 		}
 		*l = loss{}
 	}

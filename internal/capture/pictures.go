@@ -62,6 +62,9 @@ type pictures struct {
 	// with a key frame only.
 	torn   bool
 	copied bool // the newest that was cut is a copy
+	// joint is where a connection begins that another was lost before; a stretch
+	// begins there. It is in the past once shown has reached it.
+	joint media.Ticks
 }
 
 // add takes a picture that came. Places rise, whatever the clocks of connections do.
@@ -90,6 +93,13 @@ func (p *pictures) next(known media.Ticks) (next picture, ok bool) {
 	copied := picture{at: p.shown + ticksOf(lasting), key: true, copied: true, payload: p.still.payload, params: p.still.params}
 	if p.copied {
 		copied.at = p.shown + p.still.every()
+	}
+	if p.joint > p.shown && p.joint <= copied.at && (len(p.queue) == 0 || p.queue[0].at > p.joint) {
+		copied.at = p.joint
+		if len(p.queue) > 0 && p.queue[0].key && p.queue[0].at-p.joint <= ticksOf(lasting) {
+			copied.payload, copied.params = p.queue[0].payload, p.queue[0].params
+		}
+		return copied, copied.at <= known || len(p.queue) > 0
 	}
 	if len(p.queue) == 0 {
 		return copied, copied.at <= known
@@ -130,9 +140,12 @@ func (p *pictures) pop() {
 // is left out.
 func (c *capture) shape(next picture) (shaped picture, ok bool) {
 	c.outlet.expect(next.at, false) // the picture before may have lasted for longer than an object
-	mature := next.at-c.outlet.latest >= ticksOf(minStretch)
+	mature := next.at-c.outlet.latest >= ticksOf(minStretch) || next.at == c.pictures.joint
 	if next.copied {
 		next.connection = c.stretch
+		if next.at == c.pictures.joint {
+			next.connection = c.joined
+		}
 		if next.at >= c.connected && mature {
 			next.connection = c.connection
 			if !c.pictures.offered {

@@ -139,6 +139,12 @@ func (s *sound) ready(at, known media.Ticks, now time.Time) bool {
 	return now.Sub(s.stuck) >= stuckAfter
 }
 
+// stands says whether there is to be sound up to at, of what is known, that the voice has
+// not made. What it made ends within some frames of where the last packet does.
+func (s *sound) stands(at, known media.Ticks) bool {
+	return s.voice != nil && at <= known && s.end+ticksOf(100*time.Millisecond) < at
+}
+
 // before is the next frame that begins before a place of 90 kHz ticks, if there is
 // one.
 func (s *sound) before(at media.Ticks) (f media.Frame, ok bool) {

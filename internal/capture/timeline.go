@@ -28,10 +28,12 @@ const (
 )
 
 // timeline is where a time of the server's clock lies in the media: it begins at
-// [zero] and counts that clock's time. The recorder moves it behind what a recording has
-// already.
+// [zero] and counts that clock's time, but for the time in which nobody was there. The
+// recorder moves it behind what a recording has already.
 type timeline struct {
-	epoch time.Time // of zero; unknown until there was a frame
+	epoch  time.Time   // of zero; unknown until there was a frame
+	joint  media.Ticks // where time was left out last
+	before time.Time   // the epoch of what lies before that
 }
 
 // place is where a frame lies. Clocks that go wrong are the publisher's alone, but a
@@ -57,7 +59,17 @@ func (l *timeline) ticks(at time.Time) media.Ticks {
 
 // time is what the server's clock showed at a place of 90 kHz ticks.
 func (l *timeline) time(at media.Ticks) time.Time {
-	return l.epoch.Add((at - zero).Duration(media.VideoRate))
+	epoch := l.epoch
+	if at < l.joint {
+		epoch = l.before
+	}
+	return epoch.Add((at - zero).Duration(media.VideoRate))
+}
+
+// leaveOut lets what lay at a place lie at an earlier one from now on.
+func (l *timeline) leaveOut(at, joint media.Ticks) {
+	l.joint, l.before = joint, l.epoch
+	l.epoch = l.epoch.Add((at - joint).Duration(media.VideoRate))
 }
 
 // samples is a place of 90 kHz ticks on the clock of sound.

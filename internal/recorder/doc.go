@@ -68,7 +68,7 @@
 // and of a participant's:
 //
 //	events/recording-started.json           the same, and the probe
-//	       recording-ended.json             or recording-failed.json
+//	       recording-ended.json             or recording-failed.json, also alone: it could not start
 //	media/hls/multivariant.m3u8             names the playlist
 //	          high/
 //	               playlist.m3u8            an entry for each object; it grows

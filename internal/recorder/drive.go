@@ -115,8 +115,10 @@ func (rec *recording) next(now time.Time) (step, time.Duration) {
 	named := rec.named()
 	due := rec.due(now)
 	switch {
-	case ended && rec.ending.Refused, failed && !started && rec.empty():
+	case (ended && rec.ending.Refused || failed && !started && rec.empty()) && !rec.failureTold:
 		return rec.tellRefusal, 0
+	case ended && rec.ending.Refused, failed && !started && rec.empty():
+		return rec.storeRefusal, 0
 	case ended && !started && rec.empty():
 		return rec.drop, 0
 	case !started && rec.empty():

@@ -46,6 +46,9 @@ type layout interface {
 	ranges() bool
 	// metadata is the content of recording-*.json, to be encoded.
 	metadata(s *state, status resource.RecordingState) any
+	// tellsRefusal says that recording-failed.json tells of a recording that could not
+	// start, too.
+	tellsRefusal() bool
 	// thumbnail is where the n-th thumbnail lies, from 0, and latest where the newest
 	// lies besides.
 	thumbnail(n int) string
@@ -87,20 +90,32 @@ func (o owner) logged() []any {
 }
 
 // freePrefix is where b lies in its bucket, which begins at a time. Those of
-// participants tell of seconds: where that one has been taken, the next does.
-// r.mu is held.
+// participants tell of seconds: where that one has been taken, or may have been by
+// what is forgotten, the next that is free does. r.mu is held.
 func (r *Recorder) freePrefix(b *begun, at time.Time) string {
 	now := time.Now()
-	for prefix, since := range r.used {
-		if now.Sub(since) > time.Hour {
+	for prefix, second := range r.used {
+		if now.Sub(second) > time.Hour {
 			delete(r.used, prefix)
+			r.forgotten = later(r.forgotten, second)
 		}
+	}
+	at = at.Truncate(time.Second)
+	if b.Participant != nil { // a channel's tells the recording's id
+		at = later(at, r.forgotten.Add(time.Second))
 	}
 	for ; ; at = at.Add(time.Second) {
 		prefix := b.layout().prefix(b, at)
 		if _, taken := r.used[prefix]; !taken {
-			r.used[prefix] = now
+			r.used[prefix] = at
 			return prefix
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }

@@ -8,6 +8,9 @@ import (
 	"anabranch/internal/resource"
 )
 
+// startFailed is the recording_status of what could not start.
+const startFailed resource.RecordingState = "RECORDING_START_FAILED"
+
 // channelMetadata is the content of events/recording-*.json of a channel's
 // recording: where everything lies. Each path is relative to the level above.
 type channelMetadata struct {
@@ -26,7 +29,7 @@ type participantMetadata struct {
 	StageARN      resource.ARN            `json:"stage_arn"`
 	SessionID     string                  `json:"session_id"` // now; that in the prefix is the first
 	ParticipantID string                  `json:"participant_id"`
-	StartedAt     string                  `json:"recording_started_at"`
+	StartedAt     string                  `json:"recording_started_at,omitempty"` // empty when it could not start
 	EndedAt       string                  `json:"recording_ended_at,omitempty"`
 	Status        resource.RecordingState `json:"recording_status"`
 	StatusMessage string                  `json:"recording_status_message,omitempty"`
@@ -74,6 +77,8 @@ func (s *state) metadata(status resource.RecordingState) ([]byte, error) {
 	return b, nil
 }
 
+func (channelLayout) tellsRefusal() bool { return false } // IVS has no such status for channels
+
 // metadata does not name the byte-range playlists of a failure, as with IVS.
 func (channelLayout) metadata(s *state, status resource.RecordingState) any {
 	m := channelMetadata{
@@ -96,11 +101,16 @@ func (channelLayout) metadata(s *state, status resource.RecordingState) any {
 	return m
 }
 
+func (*participantLayout) tellsRefusal() bool { return true }
+
 func (*participantLayout) metadata(s *state, status resource.RecordingState) any {
 	m := participantMetadata{
 		Version: "v1", StageARN: s.Recording.StageARN, SessionID: s.stageSession(), ParticipantID: s.Recording.ParticipantID,
 		StartedAt: s.startedAt(), Status: status,
 		Media: mediaMetadata{HLS: s.hlsMetadata(status)},
+	}
+	if status == startFailed {
+		m.StartedAt = ""
 	}
 	m.EndedAt, m.StatusMessage = s.endedAt(status)
 	if m.Media.HLS != nil {
@@ -135,15 +145,17 @@ func (s *state) hlsMetadata(status resource.RecordingState) *hlsMetadata {
 		return nil
 	}
 	hls := &hlsMetadata{Path: "media/hls", Playlist: s.layout().masterName(), Renditions: []renditionMetadata{}}
-	told := s.variants(s.objects)
-	if status == resource.RecordingStarted {
-		told = told[:0]
+	var told []variant
+	switch status {
+	case resource.RecordingStarted:
 		for i, r := range s.renditions() {
 			told = append(told, s.variant(i, r))
 		}
-	} else {
+	case startFailed: // whatever there was is not stored
+		hls.DurationMS = new(int64)
+	default:
 		ms := s.duration().Milliseconds()
-		hls.DurationMS = &ms
+		told, hls.DurationMS = s.variants(s.objects), &ms
 	}
 	for _, v := range told {
 		hls.Renditions = append(hls.Renditions, renditionMetadata{Path: v.name, Playlist: mediaName, Width: v.Width, Height: v.Height})

@@ -149,6 +149,9 @@ func (l *participantLayout) media(p *playlists, v *variant) []byte {
 		of := &o.of[v.index]
 		if begins = begins || o.Discontinuity; of.Size == 0 { // nothing of it could be stored
 			begins = true
+			for len(losses) > 0 && losses[0].Object <= o.N {
+				losses = losses[1:]
+			}
 			continue
 		}
 		if begins && some {

@@ -188,13 +188,55 @@ func TestParticipantPrefixes(t *testing.T) {
 			}
 			slices.Sort(prefixes)
 			for n, prefix := range prefixes {
-				if !strings.HasSuffix(prefix, fmt.Sprintf("/guestA1b2C3d/2000-01-01T00-00-%02dZ", n)) {
+				if !strings.HasSuffix(prefix, fmt.Sprintf("/guestA1b2C3d/2000-01-01T00-00-%02dZ", n+1)) {
 					t.Errorf("prefix %d of %d is %s", n, want, prefix)
 				}
 			}
 			if len(prefixes) != want {
 				t.Errorf("%d recordings, want %d", len(prefixes), want)
 			}
+		}
+	})
+}
+
+// So have those of which nothing is left but what the bucket has: of before a
+// restart, or of long ago when the clock was set back.
+func TestForgottenPrefixes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, dir := newWorld(), t.TempDir()
+		for range 3 {
+			r := open(t, w, dir)
+			stop := run(t, r)
+			c := newPublisher(0)
+			take := c.begin(r)
+			ch := c.chunk()
+			if err := take.Write(ch, c.render(t, ch)); err != nil {
+				t.Fatal(err)
+			}
+			take.End()
+			synctest.Wait()
+			stop()
+			if n := len(r.all); n > 0 {
+				t.Errorf("%d recordings are not finished", n)
+			}
+			time.Sleep(time.Second)
+		}
+		var prefixes []string
+		for _, rec := range w.recordings() {
+			prefixes = append(prefixes, rec.Prefix[len(rec.Prefix)-3:])
+		}
+		if !slices.Equal(prefixes, []string{"01Z", "02Z", "03Z"}) {
+			t.Errorf("prefixes end with %q", prefixes)
+		}
+	})
+	virtual(t, func(t *testing.T, _ *world, r *Recorder) {
+		time.Sleep(time.Minute)
+		b, _ := newPublisher(0).stream.Participant.begins()
+		at := time.Now()
+		first := r.freePrefix(&b, at)
+		time.Sleep(2 * time.Hour)
+		if again := r.freePrefix(&b, at); again == first {
+			t.Errorf("%s is taken again", again)
 		}
 	})
 }
@@ -458,7 +500,8 @@ func TestParticipantDurations(t *testing.T) {
 }
 
 // An object of which the spool has lost the media leaves a discontinuity, with the
-// date behind it: a playlist of version 7 has no gaps.
+// date behind it: a playlist of version 7 has no gaps. What is missing of its sound or
+// its pictures besides is not told.
 func TestParticipantObjectLost(t *testing.T) {
 	p := playlists{begun: begun{Participant: &participantLayout{Target: 6}}, final: true}
 	zero := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
@@ -466,10 +509,16 @@ func TestParticipantObjectLost(t *testing.T) {
 		p.objects = append(p.objects, object{
 			N: n, Duration: 6 * media.VideoRate, Time: zero.Add(time.Duration(n) * 6 * time.Second), Closed: true, of: []held{{Size: size}},
 		})
+		if n < 4 {
+			p.losses = append(p.losses, lost{n, Loss{media.Audio, p.objects[n].Time, time.Second}})
+		}
 	}
-	const want = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:12\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:0\n" +
-		"#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:06.000Z\n#EXTINF:6.000,\n1.mp4\n" +
-		"#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:18.000Z\n#EXTINF:6.000,\n3.mp4\n" +
+	loss := func(n int, at string) string {
+		return fmt.Sprintf("#EXT-X-DATERANGE:ID=\"loss-%d-audio\",CLASS=\"anabranch.loss\",START-DATE=\"2026-03-01T10:00:%s.000Z\",DURATION=1.000,X-KIND=\"audio\"\n", n, at)
+	}
+	want := "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:12\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:0\n" +
+		"#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:06.000Z\n" + loss(1, "06") + "#EXTINF:6.000,\n1.mp4\n" +
+		"#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-03-01T10:00:18.000Z\n" + loss(3, "18") + "#EXTINF:6.000,\n3.mp4\n" +
 		"#EXTINF:6.000,\n4.mp4\n#EXT-X-ENDLIST\n"
 	if got := string(p.media(&variant{})); got != want {
 		t.Errorf("playlist is\n%s\nwant\n%s", got, want)

@@ -94,10 +94,13 @@ type Recorder struct {
 	mu      sync.Mutex
 	all     map[string]*recording // by id: all that have begun
 	takes   map[owner]*Take       // the streams that are recorded now
-	used    map[string]time.Time  // the prefixes taken of late, and when
+	used    map[string]time.Time  // the prefixes taken of late, and the seconds they tell
 	work    context.Context       // of the drivers; nil before Run and after
 	stopped bool                  // Run ended
 	drivers sync.WaitGroup
+	// forgotten is the last second in which a prefix may have been taken that used
+	// does not have: by what was stored before the start.
+	forgotten time.Time
 }
 
 // Open takes up the recordings in the spool. Those that had not ended wait for
@@ -106,6 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Recorder, error) {
 	r := &Recorder{
 		Config: cfg, room: newRoom(cfg.SpoolMax), media: newGate(), small: newGate(),
 		all: make(map[string]*recording), takes: make(map[owner]*Take), used: make(map[string]time.Time),
+		forgotten: time.Now().UTC().Truncate(time.Second),
 	}
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
@@ -268,7 +272,7 @@ func (r *Recorder) refuse(t *Take, b *begun, at time.Time, reason string) error 
 	rec.log.Error("recording cannot be started", "stream", t.stream.ID, "reason", reason)
 	rec.take = nil
 	rec.state = state{begun: *b, streams: []joined{*t.joins(rec, at)}}
-	rec.end(at, resource.RecordingFailure{Code: resource.RecordingServerError, Reason: reason})
+	rec.force(&ending{At: at.UTC(), Failure: reason, Code: resource.RecordingServerError, Refused: true})
 	r.launch(rec)
 	return errors.New(reason)
 }

@@ -29,6 +29,7 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 	open := make(map[string]bool, len(rows))
 	for _, row := range rows {
 		open[row.ID] = true
+		r.used[row.Prefix] = row.StartedAt.UTC()
 	}
 	now := time.Now()
 	spooled := make(map[string]bool, len(entries))
@@ -59,7 +60,7 @@ func (r *Recorder) recover(ctx context.Context, rows []resource.Recording) error
 		}
 		spooled[id] = true
 		rec.log = r.logger(ownerOf(&rec.Recording), id)
-		r.used[rec.Recording.Prefix] = now
+		r.used[rec.Recording.Prefix] = rec.Recording.StartedAt.UTC()
 		rec.log.Info("recording recovered", "media", rec.duration(), "waits", rec.ending == nil)
 		r.all[id] = rec
 	}

@@ -20,7 +20,11 @@ import (
 // readPatience is how long an object in the spool may be unreadable.
 const readPatience = time.Hour
 
-const startedName = "recording-started.json"
+// refusalPatience is how long a bucket that is away is waited for to tell it that a
+// recording could not start.
+const refusalPatience = time.Hour
+
+const startedName, endedName, failedName = "recording-started.json", "recording-ended.json", "recording-failed.json"
 
 // The types of what is stored.
 const (
@@ -111,6 +115,19 @@ func (rec *recording) refuse(why resource.RecordingFailure) {
 func (rec *recording) tellRefusal(ctx context.Context) error {
 	if err := rec.ledger.RefuseRecording(ctx, rec.row(), rec.ending.why()); err != nil {
 		return fmt.Errorf("tell refused recording: %w", err)
+	}
+	rec.did(done{What: toldFailure})
+	return nil
+}
+
+// storeRefusal stores what tells of a recording that never started, if its layout
+// has that. A bucket that refuses it, or is gone, is not asked again.
+func (rec *recording) storeRefusal(ctx context.Context) error {
+	if rec.layout().tellsRefusal() {
+		err := rec.putMetadata(ctx, failedName, startFailed)
+		if ctx.Err() != nil || err != nil && !objectstore.Refused(err) && time.Since(rec.ending.At) < refusalPatience {
+			return err
+		}
 	}
 	rec.finished = true
 	return nil
@@ -299,9 +316,9 @@ func (rec *recording) finish(ctx context.Context) error {
 	if err := rec.tellMedia(ctx); err != nil {
 		return err
 	}
-	name, status := "recording-ended.json", resource.RecordingEnded
+	name, status := endedName, resource.RecordingEnded
 	if end.Failure != "" {
-		name, status = "recording-failed.json", resource.RecordingFailed
+		name, status = failedName, resource.RecordingFailed
 	}
 	if err := rec.putMetadata(ctx, name, status); err != nil {
 		return err

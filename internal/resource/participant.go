@@ -133,6 +133,9 @@ type ParticipantEvent struct {
 	// RemoteParticipantID is the publisher, of events of a subscription.
 	RemoteParticipantID string               `json:"remoteParticipantId,omitempty"`
 	ErrorCode           ParticipantErrorCode `json:"errorCode,omitempty"`
+	// StreamID is the recorder's name of the publication that starts, if that is
+	// recorded. It is not stored.
+	StreamID string `json:"-"`
 }
 
 // ParticipantEventName says what happened.

@@ -19,6 +19,24 @@ func begun(t *testing.T, src *Source) (*reading, *stream) {
 	return r, stream
 }
 
+// Who never gets a packet, as of a session that is never set up, takes no room for
+// those that wait.
+func TestReaderIsSmallUntilPacketsCome(t *testing.T) {
+	rig(t, func(t *testing.T, src *Source) {
+		r := src.Read()
+		defer r.Close()
+		publish(t, src, Limits{}).stream(audio, 1)
+		r.read()
+		room := 0
+		for _, l := range r.lanes {
+			room += cap(l.waiting)
+		}
+		if room > 0 {
+			t.Errorf("there is room for %d packets", room)
+		}
+	})
+}
+
 // What waits behind a missing packet is bounded: beyond, that one is given up.
 func TestReaderWaitingIsBounded(t *testing.T) {
 	rig(t, func(t *testing.T, src *Source) {

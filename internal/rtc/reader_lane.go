@@ -17,7 +17,7 @@ type readerLane struct {
 	packets []*packet // of one turn at the cache
 
 	// Packets wait here for those before them: that of number n at n modulo the length.
-	waiting   []*packet
+	waiting   []*packet // nil before the first
 	begun     bool
 	next      uint64    // the number that comes next
 	highest   uint64    // of those that came
@@ -49,8 +49,7 @@ const (
 )
 
 func newReaderLane(r *Reader, l *lane, newest uint64) *readerLane {
-	size := [kinds]int{audio: waitingAudio, video: waitingVideo}[l.kind]
-	return &readerLane{reader: r, lane: l, newest: newest, waiting: make([]*packet, size), needsKey: true}
+	return &readerLane{reader: r, lane: l, newest: newest, needsKey: true}
 }
 
 // unread tells when the next packet in the cache came, if there is one.
@@ -122,6 +121,7 @@ func (l *readerLane) put(p *packet, ref reference, now time.Time) {
 	l.newest = connection
 	if !l.begun {
 		l.begun, l.next, l.highest = true, p.number, p.number-1
+		l.waiting = make([]*packet, [kinds]int{audio: waitingAudio, video: waitingVideo}[l.lane.kind])
 	}
 	if p.number < max(l.next, l.hopeless) {
 		return

@@ -91,7 +91,7 @@ func (c *connection) begin() {
 		c.p.happen(resource.ParticipantEvent{Name: resource.SubscribeStarted, RemoteParticipantID: c.remote.id}, "")
 	case !c.p.publishing:
 		c.p.publishing, c.p.published = true, true
-		c.p.happen(resource.ParticipantEvent{Name: resource.PublishStarted}, resource.ParticipantPublished)
+		c.p.happen(resource.ParticipantEvent{Name: resource.PublishStarted, StreamID: c.p.stream}, resource.ParticipantPublished)
 	}
 }
 
@@ -123,7 +123,7 @@ func (c *connection) finishPublication(cause error) {
 	p.publication = nil
 	if p.stopRecording != nil {
 		p.stopRecording()
-		p.stopRecording = nil
+		p.stopRecording, p.stream = nil, ""
 	}
 	if code := codeOf(cause); code != "" {
 		p.fail(resource.PublishError, "", code)

@@ -117,6 +117,7 @@ type ledger struct {
 	away         bool // every call fails
 	stages       map[resource.ARN]bool
 	recording    resource.ParticipantRecording // of every stage
+	gone         []resource.ARN                // storage configurations: stages get another when one is missed
 	sessions     []resource.StageSession
 	participants map[string]*resource.Participant // by session and id
 	events       map[string][]resource.ParticipantEvent
@@ -186,6 +187,10 @@ func (l *ledger) StorageConfiguration(_ context.Context, arn resource.ARN) (reso
 		return resource.StorageConfiguration{}, err
 	}
 	defer unlock()
+	if slices.Contains(l.gone, arn) {
+		l.recording.StorageConfigurationARN = "other"
+		return resource.StorageConfiguration{}, resource.NotFoundError(arn)
+	}
 	return resource.StorageConfiguration{ARN: arn, S3: resource.S3StorageConfiguration{BucketName: "vods"}}, nil
 }
 
@@ -237,6 +242,9 @@ func (l *ledger) UpdateParticipant(ctx context.Context, stage resource.ARN, sess
 		l.write("%s is %s", participantID, role)
 	}
 	for _, e := range happened {
+		if e.StreamID != "" {
+			p.RecordingState = resource.ParticipantRecordingStarting
+		}
 		line := participantID + " " + string(e.Name)
 		for _, more := range []string{e.RemoteParticipantID, string(e.ErrorCode)} {
 			if more != "" {

@@ -32,9 +32,8 @@ type storing struct {
 // happening is an event of a participant, and the name of the stage update that
 // tells of it too, if any.
 type happening struct {
-	event    resource.ParticipantEvent
-	update   string
-	recorded bool // it was being recorded
+	event  resource.ParticipantEvent
+	update string
 }
 
 const (
@@ -52,7 +51,7 @@ func (p *participant) happen(e resource.ParticipantEvent, update string) {
 		return
 	}
 	e.ParticipantID, e.EventTime = p.id, time.Now()
-	p.todo = append(p.todo, happening{e, update, p.stopRecording != nil})
+	p.todo = append(p.todo, happening{e, update})
 	p.room.enqueue(p)
 }
 
@@ -157,10 +156,6 @@ func (p *participant) store(ctx context.Context) error {
 			switch h.event.Name {
 			case resource.PublishStarted:
 				stored.Published, stored.Protocol = true, resource.WHIP
-				// What is recorded may be told before this.
-				if h.recorded && stored.RecordingState != resource.ParticipantRecordingActive {
-					stored.RecordingState = resource.ParticipantRecordingStarting
-				}
 			case resource.Left:
 				stored.State = resource.Disconnected
 			}

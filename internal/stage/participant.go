@@ -38,6 +38,7 @@ type participant struct {
 	subscribeOffers int
 	source          *rtc.Source           // nil before the first publication
 	stopRecording   func()                // ends the recording of the publication; nil without one
+	stream          string                // the publication, as the recorder knows it
 	publishing      bool                  // its media flows
 	published       bool                  // it did once
 	errors          map[failure]time.Time // when each was told last

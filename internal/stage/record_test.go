@@ -21,11 +21,12 @@ type tape struct {
 	mu      sync.Mutex // guards what follows
 	log     []string
 	running map[*rtc.Source]bool
+	stream  string // the newest
 }
 
 func (r *tape) write(format string, args ...any) { r.log = append(r.log, fmt.Sprintf(format, args...)) }
 
-func (r *tape) Record(stage *resource.Stage, storage *resource.StorageConfiguration, who *resource.Participant, src *rtc.Source) func() {
+func (r *tape) Record(streamID string, stage *resource.Stage, storage *resource.StorageConfiguration, who *resource.Participant, src *rtc.Source) func() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if stage.ARN != who.Stage || storage.ARN != stage.Recording.StorageConfigurationARN || who.UserID != "user of "+who.ID {
@@ -34,7 +35,7 @@ func (r *tape) Record(stage *resource.Stage, storage *resource.StorageConfigurat
 	if r.running[src] {
 		r.w.t.Errorf("%s is recorded twice at once", who.ID)
 	}
-	r.running[src] = true
+	r.running[src], r.stream = true, streamID
 	r.write("%s in %s to %s", who.ID, who.SessionID, storage.S3.BucketName)
 	return func() {
 		r.mu.Lock()
@@ -71,6 +72,19 @@ func (w *world) state(id string) resource.ParticipantRecordingState {
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
 	return w.ledger.participants["st-1"+id].RecordingState
+}
+
+// published is the stream of a participant's newest publication as the ledger was
+// told.
+func (w *world) published(id string) (stream string) {
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	for _, e := range w.ledger.events["st-1"+id] {
+		if e.Name == resource.PublishStarted {
+			stream = e.StreamID
+		}
+	}
+	return stream
 }
 
 var recordedStage = resource.ParticipantRecording{StorageConfigurationARN: place.ARN(resource.KindStorageConfiguration, "s")}
@@ -123,6 +137,9 @@ func TestRecordPublication(t *testing.T) {
 				r.recorded()
 				if got := w.state("ana"); got != resource.ParticipantRecordingStarting {
 					t.Errorf("recording state is %q", got)
+				}
+				if got := w.published("ana"); got != r.stream {
+					t.Errorf("stream %q is told to be published, %q is recorded", got, r.stream)
 				}
 				tt.ends(w, s)
 				r.recorded(tt.want...)
@@ -228,15 +245,28 @@ func TestReleaseEmptyStage(t *testing.T) {
 	})
 }
 
-// A recording may have been told before the publication: it stays what it is.
-func TestRecordingToldFirst(t *testing.T) {
-	inRecordedWorld(t, func(t *testing.T, w *world, _ *tape) {
-		s := w.publish(w.token("ana"))
-		synctest.Wait()
-		w.ledger.participants["st-1ana"].RecordingState = resource.ParticipantRecordingActive
-		close(s.flowing)
-		if got := w.state("ana"); got != resource.ParticipantRecordingActive {
-			t.Errorf("recording state is %q", got)
-		}
-	})
+// A storage configuration may go between the reading of the stage and its own: the
+// stage had got another before.
+func TestRecordReconfigured(t *testing.T) {
+	for name, tt := range map[string]struct {
+		gone []resource.ARN
+		want int // HTTP status of the refusal; 0: it is recorded
+	}{
+		"meanwhile":  {gone: []resource.ARN{recordedStage.StorageConfigurationARN}},
+		"ever again": {gone: []resource.ARN{recordedStage.StorageConfigurationARN, "other"}, want: 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRecordedWorld(t, func(t *testing.T, w *world, r *tape) {
+				w.ledger.gone = tt.gone
+				_, err := w.Publish(t.Context(), w.token("ana"), Client{}, nil)
+				var refused *Error
+				switch {
+				case tt.want == 0 && err != nil, tt.want != 0 && (!errors.As(err, &refused) || refused.Status != tt.want):
+					t.Errorf("published: %v", err)
+				case err == nil:
+					r.recorded("ana in st-1 to vods")
+				}
+			})
+		})
+	}
 }

@@ -56,6 +56,7 @@ func refusalFor(reason string) *Error {
 var (
 	errBusy     = refuse(http.StatusTooManyRequests, "", "too many requests of this participant are under way")
 	errStopping = refuse(http.StatusServiceUnavailable, "", "the server is stopping; come back to go on")
+	errPlan     = refuse(http.StatusServiceUnavailable, "", "how the stage is recorded is being changed; try again")
 	errSlow     = refuse(http.StatusServiceUnavailable, "", "joining takes too long; try again")
 	errExpired  = refuse(http.StatusUnauthorized, "", "token has expired")
 	errNoRight  = refuse(http.StatusForbidden, "", "the session is another token's")

@@ -144,8 +144,8 @@ func (s *Store) JoinStage(ctx context.Context, p resource.Participant) (resource
 // UpdateParticipant reads a participant of a session, lets change alter it (nil
 // alters nothing), and stores the result with what happened to the participant
 // and the events that tell of it, each in the order given. Without a time, it
-// happened now. Stage, session and ids stay what they were, and who stopped
-// publishing is recorded no longer. It is NotFound when there is no such
+// happened now. Stage, session and ids stay what they were, and who starts or stops
+// publishing is recorded from or until then. It is NotFound when there is no such
 // participant, and when something is to have happened to it in a session that has
 // ended: its leaving was told then. No other change to the database happens
 // meanwhile, and change must not call the Store.
@@ -168,8 +168,14 @@ func (s *Store) UpdateParticipant(ctx context.Context, stage resource.ARN, sessi
 			change(&p)
 			p.Stage, p.SessionID, p.ID = stage, sessionID, participantID
 		}
-		if stoppedPublishing(happened) {
-			if err := stopRecording(ctx, tx, &p); err != nil {
+		for _, e := range happened {
+			switch {
+			case e.Name == resource.PublishStarted && e.StreamID != "":
+				err = startRecording(ctx, tx, &p, e.StreamID)
+			case e.Name == resource.PublishStopped:
+				err = stopRecording(ctx, tx, &p)
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 
 	"anabranch/internal/resource"
 
@@ -15,7 +17,7 @@ import (
 // come from the stage, the rest from the recorder, each in its own time: what is
 // stored may be told long after the participant stopped publishing.
 //
-//	PUBLISH_STARTED             → STARTING
+//	PUBLISH_STARTED             → STARTING, or what its recording is by now
 //	StartRecording, Join…       → ACTIVE, or STOPPING if the participant stopped before
 //	PUBLISH_STOPPED             → STOPPING while a recording is open, else STOPPED: nothing was recorded
 //	EndRecording                → STOPPED
@@ -24,18 +26,41 @@ import (
 // A recording changes only what is its own: by another one that is younger, or
 // that is about to start, the participant's state is that one's.
 
-// stoppedPublishing says whether the newest that happened is that a participant
-// does not publish any more.
-func stoppedPublishing(happened []resource.ParticipantEvent) bool {
-	for _, e := range slices.Backward(happened) {
-		switch e.Name {
-		case resource.PublishStopped:
-			return true
-		case resource.PublishStarted:
-			return false
+// startRecording changes the recording state of a participant whose publication
+// begins, which is recorded as a stream. The recorder may have told of that before.
+func startRecording(ctx context.Context, tx bun.Tx, p *resource.Participant, streamID string) error {
+	p.RecordingState = resource.ParticipantRecordingStarting
+	row := new(recordingRow)
+	err := tx.NewSelect().Model(row).Where("stage_arn = ?", p.Stage).Where("participant_id = ?", p.ID).
+		Where("REPLACE(stream_ids, ?, '') <> stream_ids", strconv.Quote(streamID)).Limit(1).Scan(ctx)
+	switch {
+	case err == nil && row.State == resource.RecordingStarted:
+		p.RecordingState = resource.ParticipantRecordingActive
+	case err == nil:
+		p.RecordingState = row.over()
+	case !errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("look for the recording of participant %s: %w", p.ID, err)
+	default:
+		refused, err := refusedRecording(ctx, tx, streamID)
+		if err != nil {
+			return err
+		}
+		if refused {
+			p.RecordingState = resource.ParticipantRecordingFailed
 		}
 	}
-	return false
+	return nil
+}
+
+// refusedRecording says whether it was told that a stream's recording could not
+// begin.
+func refusedRecording(ctx context.Context, tx bun.Tx, streamID string) (bool, error) {
+	told, err := tx.NewSelect().Model((*eventRow)(nil)).
+		Where("stream_id = ?", streamID).Where("name = ?", resource.RecordingStartFailure).Exists(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for event: %w", err)
+	}
+	return told, nil
 }
 
 // stopRecording changes the recording state of a participant who does not publish
@@ -77,15 +102,19 @@ func (r *recordingRow) showIn(ctx context.Context, tx bun.Tx, sessionIDs ...stri
 
 // showEnd shows that a recording is over.
 func (r *recordingRow) showEnd(ctx context.Context, tx bun.Tx) error {
-	over := resource.ParticipantRecordingStopped
-	if r.State == resource.RecordingFailed {
-		over = resource.ParticipantRecordingFailed
-	}
 	return r.show(ctx, tx, r.StageSessionIDs, func(q *bun.UpdateQuery) *bun.UpdateQuery {
-		return q.Set("recording_state = ?", over).Where("recording_state IN ?", bun.Tuple([]resource.ParticipantRecordingState{
+		return q.Set("recording_state = ?", r.over()).Where("recording_state IN ?", bun.Tuple([]resource.ParticipantRecordingState{
 			resource.ParticipantRecordingActive, resource.ParticipantRecordingStopping,
 		})).Where("recording_bucket = ?", r.Bucket).Where("recording_prefix = ?", r.Prefix)
 	})
+}
+
+// over is a participant's state behind a recording.
+func (r *recordingRow) over() resource.ParticipantRecordingState {
+	if r.State == resource.RecordingFailed {
+		return resource.ParticipantRecordingFailed
+	}
+	return resource.ParticipantRecordingStopped
 }
 
 // showRefusal shows that a recording could not start.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,19 +51,20 @@ func (r *recorded) recording(id string) resource.Recording {
 func (r *recorded) do(step string) error {
 	ctx, at := r.t.Context(), r.begun.Add(30*time.Second)
 	what, id, _ := strings.Cut(step, " ")
+	id, stream, _ := strings.Cut(id, " ") // of its own, if it is named
 	why := resource.RecordingFailure{Code: resource.RecordingDenied, Reason: "no rights"}
 	event := map[string]resource.ParticipantEventName{"publish": resource.PublishStarted, "unpublish": resource.PublishStopped}[what]
 	switch what {
 	case "publish", "unpublish":
-		return r.UpdateParticipant(ctx, r.stage.ARN, r.session(), "ana", func(p *resource.Participant) {
-			if p.Published = true; what == "publish" {
-				p.RecordingState = resource.ParticipantRecordingStarting
-			}
-		}, []resource.ParticipantEvent{{Name: event}})
+		return r.UpdateParticipant(ctx, r.stage.ARN, r.session(), "ana", func(p *resource.Participant) { p.Published = true },
+			[]resource.ParticipantEvent{{Name: event, StreamID: "st-" + id}})
+	case "come-and-go":
+		return r.UpdateParticipant(ctx, r.stage.ARN, r.session(), "ana", nil,
+			[]resource.ParticipantEvent{{Name: resource.PublishStarted, StreamID: "st-" + id}, {Name: resource.PublishStopped}})
 	case "start":
 		return r.StartRecording(ctx, r.recording(id))
 	case "join":
-		return r.JoinRecording(ctx, id, resource.RecordedStream{ID: resource.NewStreamID(), StageSessionID: r.session()})
+		return r.JoinRecording(ctx, id, resource.RecordedStream{ID: "st-" + cmp.Or(stream, resource.NewID()), StageSessionID: r.session()})
 	case "end":
 		return r.EndRecording(ctx, id, at, 42*time.Second)
 	case "fail":
@@ -122,7 +124,12 @@ func TestParticipantRecordings(t *testing.T) {
 		{"not recorded", steps{{"unpublish", "DISABLED"}}, nil},
 		{"told after the publication", steps{{"publish", "STARTING"}, {"unpublish", "STOPPED"}, {"start 1", "STOPPING 1"}, {"end 1", "STOPPED 1"}}, []string{start, end}},
 		{"ended before the publication", steps{{"publish", "STARTING"}, {"start 1", "ACTIVE 1"}, {"end 1", "STOPPED 1"}, {"unpublish", "STOPPED 1"}}, []string{start, end}},
-		{"told before the publication", steps{{"start 1", "ACTIVE 1"}, {"publish", "STARTING 1"}, {"unpublish", "STOPPING 1"}, {"end 1", "STOPPED 1"}}, []string{start, end}},
+		{"told before the publication", steps{{"start 1", "ACTIVE 1"}, {"publish 1", "ACTIVE 1"}, {"unpublish", "STOPPING 1"}, {"end 1", "STOPPED 1"}}, []string{start, end}},
+		{"told and over before the publication", steps{{"start 1", "ACTIVE 1"}, {"end 1", "STOPPED 1"}, {"publish 1", "STOPPED 1"}, {"unpublish", "STOPPED 1"}}, []string{start, end}},
+		{"failed before the publication", steps{{"start 1", "ACTIVE 1"}, {"fail 1", "FAILED 1"}, {"publish 1", "FAILED 1"}, {"unpublish", "FAILED 1"}}, []string{start, endFailure}},
+		{"refused before the publication", steps{{"refuse 1", "FAILED"}, {"publish 1", "FAILED"}, {"unpublish", "FAILED"}}, []string{startFailure}},
+		{"the publication is told whole", steps{{"come-and-go 1", "STOPPED"}, {"start 1", "STOPPING 1"}, {"end 1", "STOPPED 1"}}, []string{start, end}},
+		{"told before all of the publication", steps{{"start 1", "ACTIVE 1"}, {"come-and-go 1", "STOPPING 1"}, {"end 1", "STOPPED 1"}}, []string{start, end}},
 		{"started twice", steps{{"publish", "STARTING"}, {"start 1", "ACTIVE 1"}, {"unpublish", "STOPPING 1"}, {"start 1", "STOPPING 1"}, {"end 1", "STOPPED 1"}, {"end 1", "STOPPED 1"}}, []string{start, end}},
 		{"failed", steps{{"publish", "STARTING"}, {"start 1", "ACTIVE 1"}, {"fail 1", "FAILED 1"}, {"unpublish", "FAILED 1"}, {"fail 1", "FAILED 1"}}, []string{start, endFailure}},
 		{"failed in the window", steps{{"publish", "STARTING"}, {"start 1", "ACTIVE 1"}, {"unpublish", "STOPPING 1"}, {"fail 1", "FAILED 1"}}, []string{start, endFailure}},
@@ -134,6 +141,10 @@ func TestParticipantRecordings(t *testing.T) {
 		{"back", steps{
 			{"publish", "STARTING"}, {"start 1", "ACTIVE 1"}, {"unpublish", "STOPPING 1"},
 			{"publish", "STARTING 1"}, {"join 1", "ACTIVE 1"}, {"unpublish", "STOPPING 1"}, {"end 1", "STOPPED 1"},
+		}, []string{start, end}},
+		{"back, told before the publication", steps{
+			{"publish 1", "STARTING"}, {"start 1", "ACTIVE 1"}, {"unpublish", "STOPPING 1"},
+			{"join 1 2", "STOPPING 1"}, {"publish 2", "ACTIVE 1"}, {"unpublish", "STOPPING 1"}, {"end 1", "STOPPED 1"},
 		}, []string{start, end}},
 		{"back without media", steps{
 			{"publish", "STARTING"}, {"start 1", "ACTIVE 1"}, {"unpublish", "STOPPING 1"}, {"publish", "STARTING 1"}, {"unpublish", "STOPPING 1"}, {"end 1", "STOPPED 1"},

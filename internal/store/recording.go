@@ -241,13 +241,8 @@ func (s *Store) RefuseRecording(ctx context.Context, r resource.Recording, why r
 			row.Prefix = ""
 		}
 		e := row.event(resource.RecordingStartFailure, row.StartedAt, why.Code)
-		told, err := tx.NewSelect().Model((*eventRow)(nil)).
-			Where("stream_id = ?", e.StreamID).Where("name = ?", resource.RecordingStartFailure).Exists(ctx)
-		if err != nil {
-			return fmt.Errorf("look for event: %w", err)
-		}
-		if told {
-			return nil
+		if told, err := refusedRecording(ctx, tx, e.StreamID); told || err != nil {
+			return err
 		}
 		if err := row.showRefusal(ctx, tx); err != nil {
 			return err

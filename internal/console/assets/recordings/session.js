@@ -100,7 +100,7 @@ export class Session {
   get waiting() { return !this.paused && !this.#moving; }
 
   // Seconds on the line.
-  get position() { return Number.isNaN(this.#date) ? 0 : Math.max(0, Math.min(this.timeline.timeAt(this.#date), this.timeline.duration)); }
+  get position() { return Math.max(0, Math.min(this.timeline.timeAt(this.#date) || 0, this.timeline.duration)); }
   get loaded() { return this.position + (this.#here.length && Math.min(...this.#here.map((tile) => tile.reel.loaded - tile.place.time))); }
 
   play() {
@@ -117,6 +117,7 @@ export class Session {
   }
 
   seek(time) {
+    if (this.timeline.duration === 0) return;
     this.#date = this.timeline.dateAt(Math.max(0, Math.min(time, this.timeline.duration - 0.1)));
     this.#place();
   }
@@ -166,7 +167,7 @@ export class Session {
     const all = [...this.#tiles.values()];
     const opening = now - this.#opened < PATIENCE && all.some((tile) => !tile.settled);
     if (Number.isNaN(this.#date) && !opening) this.#date = this.timeline.begin;
-    this.#date = Math.min(this.#date, this.timeline.end);
+    if (this.#date > this.timeline.end) this.#date = this.timeline.end; // it has none while nobody is shown
     for (const tile of all) tile.learn(this.#date);
     if (!this.paused && !opening) this.#skip(all);
 
@@ -187,7 +188,7 @@ export class Session {
 
   // Leaves out what nobody has; stops behind the last.
   #skip(all) {
-    if (this.#here.length > 0) return;
+    if (this.#here.length > 0 || this.timeline.duration === 0) return;
     const next = Math.min(...all.map(({ place }) => place.until ?? Infinity));
     if (next < Infinity) {
       this.#date = next;
