@@ -87,22 +87,27 @@ func (m *Manager) Record(streamID string, stage *resource.Stage, storage *resour
 	}
 	log := m.Log.With("stage", stage.ID(), "participant", who.ID)
 	target := media.TicksOf(time.Duration(stage.Recording.HLS.TargetSegmentDurationSeconds)*time.Second, media.VideoRate)
-	// What comes is read from now on, though it waits for the publication before.
-	frames := &bounded{reader: src.Read()}
-	stop = m.start(subject{stage.ARN, who.ID}, log, func(ctx context.Context) {
+	// What comes is read from now on, though it waits for the publication before. Who
+	// publishes is still to connect.
+	frames := &bounded{reader: src.Read(), before: src.Connections()}
+	cancel := m.start(subject{stage.ARN, who.ID}, log, func(ctx context.Context) {
 		c := newCapture(keep, target, log)
 		c.reader, c.negotiated = frames, src.Negotiated
 		c.sound.open = func(out func(media.Frame)) voice { return m.Transcoder.NewVoice(log, out) }
 		c.outlet.take = m.Recorder.Begin(stream)
 		c.run(ctx)
 	})
-	return func() { frames.end(); stop() }
+	return func() {
+		frames.end()
+		cancel()
+	}
 }
 
 // bounded is a reader of one publication's frames: the source goes on to the next one.
 type bounded struct {
 	reader
-	ended atomic.Pointer[time.Time]
+	before uint64 // connections that are not its own
+	ended  atomic.Pointer[time.Time]
 }
 
 // end says that what arrives from now on is another publication's.
@@ -114,7 +119,8 @@ func (b *bounded) end() {
 func (b *bounded) Next(ctx context.Context) (rtc.Frame, error) {
 	for {
 		f, err := b.reader.Next(ctx)
-		if ended := b.ended.Load(); err != nil || ended == nil || !f.Arrived.After(*ended) {
+		ended := b.ended.Load()
+		if err != nil || f.Connection > b.before && (ended == nil || !f.Arrived.After(*ended)) {
 			return f, err
 		}
 	}

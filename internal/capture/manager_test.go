@@ -31,7 +31,7 @@ func (r *clips) WantKeyFrame() {}
 func (r *clips) Close()        {}
 
 // A publication that ended before it was its turn has what came until its end, and
-// nothing of the next one.
+// nothing of those before and after.
 func TestPublicationsFramesEndWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var came clips
@@ -39,14 +39,15 @@ func TestPublicationsFramesEndWithIt(t *testing.T) {
 			came = append(came, rtc.Frame{Connection: connection, Arrived: time.Now()})
 			time.Sleep(time.Millisecond)
 		}
-		b := &bounded{reader: &came}
+		b := &bounded{reader: &came, before: 1}
+		arrive(b.before)
 		for range 3 {
-			arrive(1)
+			arrive(2)
 		}
 		b.end()
 		time.Sleep(time.Millisecond)
-		arrive(2)
-		arrive(2)
+		arrive(3)
+		arrive(3)
 		b.end()
 		var got []uint64
 		for {
@@ -56,7 +57,7 @@ func TestPublicationsFramesEndWithIt(t *testing.T) {
 			}
 			got = append(got, f.Connection)
 		}
-		if want := []uint64{1, 1, 1}; !slices.Equal(got, want) {
+		if want := []uint64{2, 2, 2}; !slices.Equal(got, want) {
 			t.Errorf("frames of the connections %d, want %d", got, want)
 		}
 	})

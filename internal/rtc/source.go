@@ -45,6 +45,14 @@ func (s *Source) Media() (audio, video bool) {
 	return s.lanes[0].hasMedia(), s.lanes[1].hasMedia()
 }
 
+// Connections is how many connections have published so far: the next has a higher
+// number ([Frame]).
+func (s *Source) Connections() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.generations
+}
+
 // kind is a kind of media: a lane of a source.
 type kind uint8
 
