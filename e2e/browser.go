@@ -47,7 +47,27 @@ func startChromium(t testing.TB) *chromium { t.Helper(); return startBrowser(t, 
 // startBrowser starts a browser that does what a script takes from its input.
 func startBrowser(t testing.TB, script string) *chromium {
 	t.Helper()
-	cmd := exec.Command("node", script, browser(t))
+	b := &chromium{t: t}
+	b.stdin, b.lines = runScript(t, script)
+	files := os.Getenv("ARTIFACTS")
+	if files == "" {
+		files = t.TempDir()
+	}
+	if err := os.MkdirAll(files, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if b.files, err = filepath.Abs(files); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// runScript runs a script that has a browser until the test is over, or its input is
+// closed. It answers in lines.
+func runScript(t testing.TB, script string, args ...string) (stdin io.WriteCloser, answers *bufio.Scanner) {
+	t.Helper()
+	cmd := exec.Command("node", append([]string{script, browser(t)}, args...)...)
 	cmd.Dir = "browser"
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -70,17 +90,7 @@ func startBrowser(t testing.TB, script string) *chromium {
 			t.Logf("browser: %v\n%s", err, stderr.String())
 		}
 	})
-	files := os.Getenv("ARTIFACTS")
-	if files == "" {
-		files = t.TempDir()
-	}
-	if err := os.MkdirAll(files, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if files, err = filepath.Abs(files); err != nil {
-		t.Fatal(err)
-	}
-	return &chromium{t: t, stdin: stdin, lines: bufio.NewScanner(stdout), files: files}
+	return stdin, bufio.NewScanner(stdout)
 }
 
 // open opens a page.

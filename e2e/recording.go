@@ -87,12 +87,17 @@ func (r recording) ended() bool {
 // waitRecordings waits until the channel's n recordings have ended.
 func (c *channel) waitRecordings(n int) []recording {
 	c.server.t.Helper()
-	var all []recording
-	eventually(c.server.t, 60*time.Second, fmt.Sprintf("%d recordings have ended", n), func() error {
-		all = c.recordings()
+	return waitEnded(c.server.t, n, "the channel", c.recordings)
+}
+
+// waitEnded waits until there are n recordings of somebody, and all have ended.
+func waitEnded[R interface{ ended() bool }](t testing.TB, n int, whose string, list func() []R) (all []R) {
+	t.Helper()
+	eventually(t, time.Minute, fmt.Sprintf("%d recordings of %s have ended", n, whose), func() error {
+		all = list()
 		for _, r := range all {
 			if !r.ended() {
-				return fmt.Errorf("%s has not", r.prefix)
+				return fmt.Errorf("%v has not", r)
 			}
 		}
 		if len(all) < n {
@@ -101,7 +106,7 @@ func (c *channel) waitRecordings(n int) []recording {
 		return nil
 	})
 	if len(all) > n {
-		c.server.t.Fatalf("%d recordings, not %d: %v", len(all), n, all)
+		t.Fatalf("%d recordings of %s, not %d: %v", len(all), whose, n, all)
 	}
 	return all
 }

@@ -89,24 +89,9 @@ func (g *guest) takes() (all []take) {
 }
 
 // waitTakes waits until the participant's n recordings have ended.
-func (g *guest) waitTakes(n int) (all []take) {
+func (g *guest) waitTakes(n int) []take {
 	g.t.Helper()
-	eventually(g.t, time.Minute, fmt.Sprintf("%d recordings of %s have ended", n, g.id), func() error {
-		all = g.takes()
-		for _, r := range all {
-			if !r.ended() {
-				return fmt.Errorf("%s has not", r.prefix)
-			}
-		}
-		if len(all) < n {
-			return fmt.Errorf("there are %d", len(all))
-		}
-		return nil
-	})
-	if len(all) > n {
-		g.t.Fatalf("%d recordings of %s, not %d: %v", len(all), g.id, n, all)
-	}
-	return all
+	return waitEnded(g.t, n, g.id, g.takes)
 }
 
 // waitStored waits until n segments of the participant's recordings are stored.

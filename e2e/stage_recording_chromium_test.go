@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -151,30 +150,8 @@ type browserPublisher struct {
 func startBrowserPublisher(t testing.TB, g *guest, height int, hint string) *browserPublisher {
 	t.Helper()
 	_, port, _ := strings.Cut(g.room.server.at.HTTP, ":")
-	cmd := exec.Command("node", "publish.mjs", browser(t), "http://localhost:"+port, g.token, strconv.Itoa(height), hint)
-	cmd.Dir = "browser"
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close() // this ends it
-		timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
-		defer timer.Stop()
-		if err := cmd.Wait(); err != nil || t.Failed() {
-			t.Logf("browser: %v\n%s", err, stderr.String())
-		}
-	})
-	b := &browserPublisher{t, stdin, bufio.NewScanner(stdout)}
+	b := &browserPublisher{t: t}
+	b.stdin, b.lines = runScript(t, "publish.mjs", "http://localhost:"+port, g.token, strconv.Itoa(height), hint)
 	b.waitSays("publishing")
 	return b
 }

@@ -63,8 +63,8 @@ type Frame struct {
 const Patience = 3 * time.Second
 
 // Read begins to read what the source's publishers send from now on, and what the
-// cache holds of the newest connection, unless that has ended. Several readers may read one source. Who
-// reads calls Close.
+// cache holds of the newest connection, unless that has ended. Several readers may read
+// one source. Who reads calls Close.
 //
 // Pictures begin with a key frame, for which the publisher is asked, and go on with the
 // next one after a loss. B-frames are left out: a picture that is not shown later than

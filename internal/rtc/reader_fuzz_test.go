@@ -59,7 +59,7 @@ func FuzzReader(f *testing.F) {
 				}
 				last[f.Kind] = f
 				if f.Kind == media.Audio {
-					if opusDuration(f.Payload) == 0 || !f.Key {
+					if media.OpusDuration(f.Payload) == 0 || !f.Key {
 						t.Fatalf("a packet of sound is none: %x", f.Payload)
 					}
 					continue

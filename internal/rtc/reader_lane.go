@@ -247,7 +247,7 @@ func (l *readerLane) take(p *packet, s *stretch) {
 		return // padding
 	}
 	if l.lane.kind == audio {
-		if lasts := opusDuration(payload); lasts > 0 && l.later(p.timestamp, s) {
+		if lasts := media.OpusDuration(payload).Duration(media.OpusRate); lasts > 0 && l.later(p.timestamp, s) {
 			l.give(Frame{Kind: media.Audio, Key: true, Payload: payload[:len(payload):len(payload)], Arrived: p.arrived}, p.timestamp, s, lasts)
 		}
 		return
@@ -330,37 +330,4 @@ func (l *readerLane) give(f Frame, stamp uint32, s *stretch, lasts time.Duration
 	}
 	l.missing, l.connection, l.last, l.stamp, l.stamped, l.lasts = 0, f.Connection, f.Time, stamp, s, lasts
 	l.reader.frames = append(l.reader.frames, f)
-}
-
-// opusDuration is how long a packet of Opus lasts (RFC 6716 §3.1, §3.2): 2.5 to 120 ms;
-// 0 for what is none.
-func opusDuration(b []byte) time.Duration {
-	if len(b) == 0 {
-		return 0
-	}
-	var frame time.Duration
-	switch config := b[0] >> 3; {
-	case config < 12 && config&3 == 3: // SILK
-		frame = 60 * time.Millisecond
-	case config < 12:
-		frame = 10 * time.Millisecond << (config & 3)
-	case config < 16: // hybrid
-		frame = 10 * time.Millisecond << (config & 1)
-	default: // CELT
-		frame = 2500 * time.Microsecond << (config & 3)
-	}
-	count := 1
-	switch b[0] & 3 {
-	case 1, 2:
-		count = 2
-	case 3:
-		if len(b) < 2 {
-			return 0
-		}
-		count = int(b[1] & 0x3f)
-	}
-	if d := time.Duration(count) * frame; d <= 120*time.Millisecond {
-		return d
-	}
-	return 0
 }

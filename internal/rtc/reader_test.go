@@ -493,29 +493,3 @@ func TestNegotiated(t *testing.T) {
 		t.Errorf("sound %v, pictures %v; want sound alone", sound, pictures)
 	}
 }
-
-func TestOpusDuration(t *testing.T) {
-	const ms = time.Millisecond
-	tests := map[string]struct {
-		packet []byte
-		want   time.Duration
-	}{
-		"SILK, 10 ms":           {[]byte{0 << 3}, 10 * ms},
-		"SILK, 60 ms":           {[]byte{3 << 3}, 60 * ms},
-		"hybrid, 20 ms":         {[]byte{13 << 3}, 20 * ms},
-		"CELT, 2.5 ms":          {[]byte{16 << 3}, 2500 * time.Microsecond},
-		"CELT, 20 ms":           {[]byte{31 << 3}, 20 * ms},
-		"two frames":            {[]byte{31<<3 | 1}, 40 * ms},
-		"two of their own size": {[]byte{31<<3 | 2, 1, 1}, 40 * ms},
-		"six frames":            {[]byte{31<<3 | 3, 6}, 120 * ms},
-		"too many":              {[]byte{31<<3 | 3, 7}, 0},
-		"no frames":             {[]byte{31<<3 | 3, 0}, 0},
-		"no count":              {[]byte{31<<3 | 3}, 0},
-		"nothing":               {nil, 0},
-	}
-	for name, tt := range tests {
-		if got := opusDuration(tt.packet); got != tt.want {
-			t.Errorf("%s: %v, want %v", name, got, tt.want)
-		}
-	}
-}

@@ -83,7 +83,7 @@ func (t *Transcoder) NewVoice(log *slog.Logger, out func(media.Frame)) *Voice {
 // therefore, is what is malformed, what comes at a place that has been filled, and
 // what does not fit: the oldest of more than ten seconds that wait for ffmpeg.
 func (v *Voice) Write(packet []byte, at media.Ticks) {
-	duration := opusDuration(packet)
+	duration := media.OpusDuration(packet)
 	if duration == 0 {
 		metrics.TranscodeVoiceDropped.WithLabelValues("malformed").Inc()
 		return

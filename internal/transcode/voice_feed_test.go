@@ -105,7 +105,7 @@ func fed(t *testing.T, v *Voice, start media.Ticks) (packets []string) {
 		}
 		at := fmt.Sprint(media.Ticks(binary.BigEndian.Uint64(head[21:])).Rescale(matroskaRate, voiceRate))
 		if len(packet) == 3 {
-			at += fmt.Sprint(" silent ", opusDuration(packet))
+			at += fmt.Sprint(" silent ", media.OpusDuration(packet))
 		}
 		packets = append(packets, at)
 	}

@@ -310,7 +310,7 @@ func TestVoiceHostile(t *testing.T) {
 		for i := range 512 {
 			p := noise(byte(i), 2+i*7%200)
 			h.Write(p, at)
-			at += max(opusDuration(p), opusFrameTime)
+			at += max(media.OpusDuration(p), opusFrameTime)
 			h.until(at - 5*voiceRate)
 		}
 		h.onsets(0)
