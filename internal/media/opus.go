@@ -6,8 +6,8 @@ const (
 
 	// The longest Opus packet, in samples (RFC 6716 §3.4 R5), and the longest frame, in
 	// bytes (R2).
-	longestOpus  Ticks = 5760
-	maxOpusFrame       = 1275
+	longestOpus  = 5760
+	maxOpusFrame = 1275
 )
 
 // OpusDuration is how long an Opus packet lasts, in samples of [OpusRate]: 120 to 5760,
